@@ -1,0 +1,1 @@
+"""Tables, attributes, splits, pixels and batches."""

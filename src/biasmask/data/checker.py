@@ -1,0 +1,239 @@
+"""The checker: what a table holds and what is wrong with it, before anything trains."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from biasmask.data.attributes import EncodedAttribute
+from biasmask.data.splits import SPLITS
+from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Table
+from biasmask.data.values import shown
+from biasmask.errors import DataError
+
+
+@dataclass
+class CheckReport:
+    """Counts and problems of a table; at most 5 ids stand under each problem, for the sake of the persons shown.
+
+    `counts` is split -> attribute -> group (or "(missing)") -> class -> rows; unreadable images are not counted.
+    """
+
+    table: str
+    rows: int
+    class_names: list[str]
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[str, dict[str, dict[str, dict[str, int]]]] = field(default_factory=dict)
+    missing_attributes: dict[str, dict[str, int]] = field(default_factory=dict)
+    exclusions: list[dict[str, Any]] = field(default_factory=list)
+    missing_images: dict[str, Any] = field(default_factory=dict)
+    unreadable: dict[str, Any] = field(default_factory=dict)
+    duplicate_rows: dict[str, Any] = field(default_factory=dict)
+    duplicate_files: dict[str, Any] = field(default_factory=dict)
+    subjects_in_two_splits: dict[str, Any] = field(default_factory=dict)
+    minimum_cell: int = 10
+    small_cells: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dicts, lists, strings and integers, ready for JSON."""
+        return asdict(self)
+
+    def raise_if_fatal(self) -> None:
+        """Raises a DataError with all errors in one line, where there are any."""
+        if self.errors:
+            raise DataError(f"{self.table}: " + "; ".join(self.errors))
+
+
+def check_table(
+    table: Table,
+    attributes: Sequence[EncodedAttribute],
+    unreadable: Mapping[int, str] | None = None,
+    minimum_cell: int = 10,
+) -> CheckReport:
+    """Counts a table's cells and names its problems.
+
+    Errors (a run can't be right): one class only in train, debias or val; one group only of the first attribute in
+    debias; one image with two targets. Everything else is a warning.
+
+    Args:
+        table: the rows.
+        attributes: encoded for this table; the first is the one to debias.
+        unreadable: row -> reason, from the pixel store; these rows are left out of the counts.
+        minimum_cell: a split x group x target cell with fewer rows is reported.
+
+    Returns:
+        CheckReport; cells of a split that the table lacks are not listed.
+    """
+    frame = table.frame
+    bad = dict(unreadable or {})
+    usable = np.ones(len(frame), dtype=bool)
+    usable[list(bad)] = False
+    report = CheckReport(table.name, int(usable.sum()), list(table.class_names), minimum_cell=minimum_cell)
+    _exclusions(report, table, bad)
+    _count(report, table, attributes, usable)
+    _subjects(report, frame)
+    _duplicate_rows(report, frame)
+    _duplicate_files(report, table)
+    return report
+
+
+def _exclusions(report: CheckReport, table: Table, bad: Mapping[int, str]) -> None:
+    report.exclusions = [asdict(e) | {"examples": e.examples[:EXAMPLES]} for e in table.exclusions]
+    missing = [e for e in table.exclusions if e.reason == MISSING_IMAGE]
+    report.missing_images = {
+        "count": sum(e.count for e in missing),
+        "examples": [i for e in missing for i in e.examples][:EXAMPLES],
+    }
+    ids = table.frame["id"]
+    rows = sorted(bad)
+    report.unreadable = {
+        "count": len(rows),
+        "reasons": dict(Counter(bad[row] for row in rows)),
+        "examples": [f"{ids.iloc[row]}: {bad[row]}" for row in rows[:EXAMPLES]],
+    }
+    for exclusion in table.exclusions:
+        report.warnings.append(
+            f"{exclusion.count} rows left out: {exclusion.reason} ({_some(exclusion.examples, exclusion.count)})"
+        )
+    if rows:
+        report.warnings.append(f"{len(rows)} images can't be read: {_some(report.unreadable['examples'], len(rows))}")
+
+
+def _some(ids: Sequence[str], count: int) -> str:
+    return ", ".join(ids[:3]) + (", …" if count > 3 else "")
+
+
+def _count(report: CheckReport, table: Table, attributes: Sequence[EncodedAttribute], usable: np.ndarray) -> None:
+    target = table.frame["target"].to_numpy()
+    split_of = table.frame["split"].to_numpy()
+    report.missing_attributes = {a.name: dict(a.missing) for a in attributes if a.missing}
+    for name, reasons in report.missing_attributes.items():
+        listed = ", ".join(f"{count}: {reason}" for reason, count in reasons.items())
+        report.warnings.append(
+            f"{sum(reasons.values())} rows have no '{name}' and stay out of group figures ({listed})"
+        )
+    for split in SPLITS:
+        inside = usable & (split_of == split)
+        if not inside.any():
+            continue
+        per_class = {c: int((target[inside] == y).sum()) for y, c in enumerate(table.class_names)}
+        subjects = int(table.frame["subject"][inside].nunique())
+        report.splits[split] = {"rows": int(inside.sum()), "subjects": subjects, "target": per_class}
+        absent = [c for c, count in per_class.items() if not count]
+        if absent:
+            text = f"split '{split}' has no row with the target '{absent[0]}'"
+            (report.warnings if split == "test" else report.errors).append(text)
+        report.counts[split] = {
+            a.name: _cells(report, split, a, target, inside, needed=number == 0 and split == "debias")
+            for number, a in enumerate(attributes)
+        }
+
+
+def _cells(
+    report: CheckReport, split: str, attribute: EncodedAttribute, target: np.ndarray, inside: np.ndarray, needed: bool
+) -> dict[str, dict[str, int]]:
+    cells: dict[str, dict[str, int]] = {}
+    for number, group in [*enumerate(attribute.group_names), (-1, "(missing)")]:
+        here = inside & (attribute.index == number)
+        cells[group] = {c: int((here & (target == y)).sum()) for y, c in enumerate(report.class_names)}
+        if number < 0:
+            continue
+        for class_name, count in cells[group].items():
+            if count < report.minimum_cell:
+                report.small_cells.append(
+                    {"split": split, "attribute": attribute.name, "group": group, "target": class_name, "count": count}
+                )
+                outcome = "its rates are undefined" if count == 0 else "its rates are uncertain"
+                report.warnings.append(
+                    f"{split}: {attribute.name}={group} has {count} rows with target '{class_name}' "
+                    f"(fewer than {report.minimum_cell}): {outcome}"
+                )
+    filled = [group for group in attribute.group_names if sum(cells[group].values())]
+    if needed and len(filled) < 2:
+        report.errors.append(
+            f"split '{split}' has {len(filled)} group of '{attribute.name}' ({shown(filled) or 'none'}); "
+            "debiasing needs two"
+        )
+    return cells
+
+
+def _subjects(report: CheckReport, frame: pd.DataFrame) -> None:
+    splits = frame.groupby("subject", sort=True)["split"].nunique()
+    torn = [str(s) for s in splits.index[splits > 1]]
+    report.subjects_in_two_splits = {"count": len(torn), "examples": torn[:EXAMPLES]}
+    if torn:
+        report.warnings.append(
+            f"{len(torn)} subjects are in two splits ({_some(torn, len(torn))}): test figures may be too good; "
+            "split by subject"
+        )
+
+
+def _duplicate_rows(report: CheckReport, frame: pd.DataFrame) -> None:
+    """Rows that name the same id or the same image."""
+    twin = frame.duplicated("path", keep=False) | frame.duplicated("id", keep=False)
+    again = int((frame.duplicated("path") | frame.duplicated("id")).sum())
+    ids = list(dict.fromkeys(frame["id"][twin]))
+    targets = frame[twin].groupby("path", sort=False)["target"].nunique()
+    torn = targets.index[targets > 1]
+    torn_ids = [str(i) for i in frame["id"][frame["path"].isin(torn)]]
+    report.duplicate_rows = {"count": again, "examples": ids[:EXAMPLES], "with_two_targets": len(torn)}
+    if again:
+        report.warnings.append(f"{again} rows repeat an id or image ({_some(ids, len(ids))})")
+    if len(torn):
+        report.errors.append(
+            f"{len(torn)} images stand in the table with both targets ({_some(torn_ids, len(torn_ids))})"
+        )
+
+
+def _duplicate_files(report: CheckReport, table: Table) -> None:
+    """Different files with the same bytes, found by size first, so that few files are read."""
+    first_row: dict[str, int] = {}
+    for row, path in enumerate(table.frame["path"]):
+        first_row.setdefault(path, row)
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path in first_row:
+        try:
+            by_size[os.stat(table.root / path).st_size].append(path)
+        except OSError:
+            continue  # rendered images have no file, and a file that vanished is the pixel store's to report
+    by_hash: dict[str, list[str]] = defaultdict(list)
+    for paths in by_size.values():
+        for path in paths if len(paths) > 1 else []:
+            digest = _digest(table.root / path)
+            if digest:
+                by_hash[digest].append(path)
+    ids, splits, target = table.frame["id"], table.frame["split"], table.frame["target"]
+    sets = [[first_row[p] for p in paths] for paths in by_hash.values() if len(paths) > 1]
+    across = sum(splits.iloc[rows].nunique() > 1 for rows in sets)
+    torn = sum(target.iloc[rows].nunique() > 1 for rows in sets)
+    report.duplicate_files = {
+        "count": sum(len(rows) - 1 for rows in sets),
+        "sets": len(sets),
+        "across_splits": int(across),
+        "with_two_targets": int(torn),
+        "examples": [str(ids.iloc[row]) for rows in sets for row in rows][:EXAMPLES],
+    }
+    if sets:
+        named = " = ".join(str(ids.iloc[row]) for row in sets[0][:3])
+        report.warnings.append(
+            f"{report.duplicate_files['count']} image files repeat the bytes of another ({named}); "
+            f"{across} sets lie in two splits, {torn} have both targets"
+        )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

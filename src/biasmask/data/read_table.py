@@ -1,0 +1,120 @@
+"""CSV or Parquet into a frame, with the line of each row, so that an error can name it."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from biasmask.data.values import shown
+from biasmask.errors import DataError
+
+SEPARATORS = {".tsv": "\t", ".tab": "\t"}
+PARQUET = (".parquet", ".pq")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as it was read: `frame`, and `lines` (N,) the line of each row in the file (CSV) or its number from 1."""
+
+    frame: pd.DataFrame
+    lines: np.ndarray
+
+
+def read_table(path: Path, text_columns: Iterable[str] = (), separator: str | None = None) -> RawTable:
+    """Reads a table and refuses one that is broken, rather than guessing.
+
+    Args:
+        path: a CSV (UTF-8, with or without BOM), TSV or Parquet file.
+        text_columns: columns that stay text, so that an id such as 0042 keeps its zeros.
+        separator: of the CSV; None = by the suffix, a comma otherwise.
+
+    Returns:
+        RawTable with at least one row.
+
+    Raises:
+        DataError: unreadable file, wrong separator, a row with too few or too many fields (with its line), no row.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SPREADSHEETS:
+        raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8) or Parquet")
+    if suffix in PARQUET:
+        raw = _read_parquet(path)
+    else:
+        raw = _read_csv(path, set(text_columns), separator or SEPARATORS.get(suffix, ","))
+    if raw.frame.empty:
+        raise DataError(f"{path} has no row below its header")
+    return raw
+
+
+def _read_parquet(path: Path) -> RawTable:
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises a dozen kinds; all mean that the file can't be used
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} can't be read as Parquet: {reason}") from error
+    frame = frame.reset_index(drop=True)
+    frame.columns = [str(c) for c in frame.columns]
+    return RawTable(frame, np.arange(1, len(frame) + 1))
+
+
+def _read_csv(path: Path, text_columns: set[str], separator: str) -> RawTable:
+    header, lines = _check_fields(path, separator)
+    types = {column: str for column in header if column in text_columns}
+    try:
+        # the file was checked above; low_memory=False gives one type per column whatever the file's length
+        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=types, low_memory=False, index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(f"{path} can't be read as CSV: {' '.join(str(error).split())[:200]}") from error
+    if len(frame) != len(lines):
+        lines = list(range(2, len(frame) + 2))
+    return RawTable(frame, np.array(lines, dtype=np.int64))
+
+
+def _check_fields(path: Path, separator: str) -> tuple[list[str], list[int]]:
+    """Header and the line of each record; pandas itself pads a short row with NaN and says nothing."""
+    lines: list[int] = []
+    line = 0
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=separator, strict=True)
+            header = next(reader, [])
+            _check_header(path, header, separator)
+            line = reader.line_num
+            for record in reader:
+                if record and len(record) != len(header):
+                    raise DataError(
+                        f"{path} line {line + 1}: {len(record)} fields where the header has {len(header)}; "
+                        "quote a field that holds the separator, or mend the row"
+                    )
+                if record:
+                    lines.append(line + 1)
+                line = reader.line_num
+    except UnicodeDecodeError as error:
+        before = path.read_bytes()[:4]
+        kind = "UTF-16" if before[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"
+        hint = "a Parquet file: rename it" if before == b"PAR1" else "save it as UTF-8"
+        raise DataError(f"{path} is {kind} text (after line {line}: {error.reason}); {hint}") from error
+    except csv.Error as error:
+        raise DataError(f"{path} line {line + 1}: {error}; is a quote left open?") from error
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}") from error
+    return header, lines
+
+
+def _check_header(path: Path, header: list[str], separator: str) -> None:
+    if not header:
+        raise DataError(f"{path} is empty: a table needs a header and at least one row")
+    for other, name in ((";", "';'"), ("\t", "tabs"), (",", "','")):
+        if len(header) == 1 and other != separator and other in header[0]:
+            raise DataError(
+                f"{path} line 1: the columns are separated by {name}, not by '{separator}'; "
+                "save it with commas or set data.source.separator"
+            )
+    repeated = [name for name, count in Counter(header).items() if count > 1 and name]
+    if repeated:
+        raise DataError(f"{path} line 1: column {shown(repeated)} stands more than once in the header")

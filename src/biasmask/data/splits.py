@@ -1,0 +1,200 @@
+"""Splits: train, debias, val and test, by a hash, by a stratified walk over subjects, or by a column."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from biasmask.data.values import near_names, shown
+from biasmask.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from biasmask.data.table import Table
+
+SPLITS = ("train", "debias", "val", "test")
+SPLIT_NAMES = {
+    **{name: name for name in SPLITS},
+    **dict.fromkeys(("training", "trn"), "train"),
+    **dict.fromkeys(("debiasing", "external"), "debias"),
+    **dict.fromkeys(("validation", "valid", "validate", "dev"), "val"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+}
+
+
+def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
+    """The fractions above 0, in the order of SPLITS.
+
+    Raises:
+        ConfigError: an unknown split, a negative fraction, a sum other than 1.
+
+    >>> check_fractions({"val": 0.5, "debias": 0.5, "train": 0})
+    {'debias': 0.5, 'val': 0.5}
+    """
+    unknown = [str(name) for name in fractions if name not in SPLITS]
+    if unknown:
+        raise ConfigError(f"fractions: unknown split {shown(unknown)}; known: {shown(SPLITS)}")
+    values = {name: float(fractions.get(name) or 0) for name in SPLITS}
+    total = sum(values.values())
+    if min(values.values()) < 0 or abs(total - 1) > 1e-6:
+        listed = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        raise ConfigError(f"fractions must not be negative and must sum to 1, not {total:g} ({listed})")
+    return {name: value for name, value in values.items() if value > 0}
+
+
+def hash_split(keys: Sequence[str], fractions: Mapping[str, float], seed: int = 0) -> np.ndarray:
+    """The split of each key from its hash alone, so that no other row can change it.
+
+    Formula: u = sha256(seed:key) read as a number in [0, 1); the split is the one whose stretch of the cumulated
+    fractions holds u.
+
+    Args:
+        keys: (N,) ids or subjects; equal keys share a split.
+        fractions: split -> share, sum 1.
+        seed: the salt.
+
+    Returns:
+        Object array (N,) of split names.
+
+    >>> hash_split(["a", "b", "a"], {"train": 0.5, "test": 0.5}).tolist()
+    ['test', 'test', 'test']
+    """
+    shares = check_fractions(fractions)
+    names = list(shares)
+    edges = np.cumsum(list(shares.values()))[:-1]
+    units = np.array([_unit(key, seed) for key in keys], dtype=np.float64)
+    return np.array(names, dtype=object)[np.searchsorted(edges, units, side="right")]
+
+
+def stratified_split(
+    subjects: Sequence[str], strata: np.ndarray, fractions: Mapping[str, float], seed: int = 0
+) -> np.ndarray:
+    """The split of each row: a subject is never divided, and each stratum is divided close to the fractions.
+
+    Rule: walk over the subjects, stratum by stratum (largest first), in it the subjects with most rows first and
+    then in hash order; each goes to the split that lacks most rows so far. What a small stratum can't divide evenly
+    the next one makes up for.
+
+    Args:
+        subjects: (N,) subject of each row.
+        strata: (N,) int64, stratum of each row; a subject with rows in several counts for its most frequent one.
+        fractions: split -> share of rows, sum 1.
+        seed: of the order inside a stratum.
+
+    Returns:
+        Object array (N,) of split names; empty for no rows.
+
+    >>> stratified_split(list("aabbccdd"), np.zeros(8, int), {"debias": 0.5, "val": 0.5}).tolist()
+    ['val', 'val', 'val', 'val', 'debias', 'debias', 'debias', 'debias']
+    """
+    shares = check_fractions(fractions)
+    places = _walk(subjects, strata, list(shares.values()), seed)
+    return np.array(list(shares), dtype=object)[places]
+
+
+def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: Callable[[int], str]) -> np.ndarray:
+    """The split of each row from a column of the table; `validation`, `valid`, `training` and the like are understood.
+
+    Args:
+        values: (N,) texts or None.
+        names: the table's own names -> train | debias | val | test; goes before the usual ones.
+        name_row: row number -> how an error calls the row.
+
+    Returns:
+        Object array (N,) of split names, None where the cell is empty.
+
+    Raises:
+        DataError: a value that is no split, with its row.
+
+    >>> column_split(np.array(["Valid", None], dtype=object), None, str).tolist()
+    ['val', None]
+    """
+    known = dict(SPLIT_NAMES)
+    for name, split in (names or {}).items():
+        if split not in SPLITS:
+            raise ConfigError(f"split names: '{name}' is mapped to '{split}', which is none of {shown(SPLITS)}")
+        known[str(name).strip().lower()] = split
+    out = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        if value.lower() not in known:
+            raise DataError(
+                f"{name_row(row)}: '{value}' is no split{near_names(value, known) or ';'} known: {shown(SPLITS)}; "
+                f"map your own name with 'data.split_names={{{value}: debias}}'"
+            )
+        out[row] = known[value.lower()]
+    return out
+
+
+def folds(table: Table, k: int, seed: int = 0) -> np.ndarray:
+    """Folds over all rows but test: subject-disjoint and stratified by target.
+
+    Args:
+        table: the rows.
+        k: number of folds, at least 2.
+        seed: of the order in which subjects are dealt.
+
+    Returns:
+        (N,) int64: fold 0..k-1 of each row, -1 for test rows.
+
+    Raises:
+        ConfigError: k < 2. DataError: fewer subjects than folds.
+
+    >>> import types, pandas as pd
+    >>> rows = pd.DataFrame({"split": ["train", "val", "test"], "subject": ["a", "b", "c"], "target": [0, 1, 0]})
+    >>> sorted(folds(types.SimpleNamespace(frame=rows, name="t"), 2).tolist())
+    [-1, 0, 1]
+    """
+    if k < 2:
+        raise ConfigError(f"folds: k={k} must be at least 2")
+    frame = table.frame
+    rows = np.flatnonzero((frame["split"] != "test").to_numpy())
+    part = frame.iloc[rows]
+    if part["subject"].nunique() < k:
+        raise DataError(f"{table.name}: {part['subject'].nunique()} subjects outside of test can't make {k} folds")
+    out = np.full(len(frame), -1, dtype=np.int64)
+    out[rows] = _walk(part["subject"].tolist(), part["target"].to_numpy(), [1 / k] * k, seed)
+    return out
+
+
+def strata_of(labels: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """One stratum number for each combination of labels; (N,) int64, all 0 without labels.
+
+    >>> strata_of([np.array([0, 0, 1]), np.array([-1, 2, 2])], 3)
+    array([0, 1, 2])
+    """
+    if not labels or not count:
+        return np.zeros(count, dtype=np.int64)
+    return np.unique(np.stack(labels, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _walk(subjects: Sequence[str], strata: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, subject in enumerate(subjects):
+        rows_of[subject].append(row)
+    stratum_size = Counter(strata.tolist())
+
+    def order(subject: str) -> tuple[int, int, int, float]:
+        rows = rows_of[subject]
+        stratum = min(Counter(int(strata[r]) for r in rows).items(), key=lambda item: (-item[1], item[0]))[0]
+        return -stratum_size[stratum], stratum, -len(rows), _unit(subject, seed)
+
+    places = np.zeros(len(subjects), dtype=np.int64)
+    filled = [0] * len(shares)
+    seen = 0
+    for subject in sorted(rows_of, key=order):
+        rows = rows_of[subject]
+        seen += len(rows)
+        place = max(range(len(shares)), key=lambda s: (shares[s] * seen - filled[s], -s))
+        filled[place] += len(rows)
+        places[rows] = place
+    return places
+
+
+def _unit(key: str, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53  # 53 bits: a double below 1, never rounded up to it

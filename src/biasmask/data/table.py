@@ -1,0 +1,255 @@
+"""The table: one row an image, with target, split and subject; built from CSV or Parquet by a declarative source."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from biasmask.data.attributes import RAW, encode_values
+from biasmask.data.image_files import fill_template, find_files, relative_paths, template_fields
+from biasmask.data.missing_data import missing_images, missing_table
+from biasmask.data.read_table import read_table
+from biasmask.data.splits import SPLITS, column_split, hash_split, strata_of, stratified_split
+from biasmask.data.targets import encode_target, require_two_classes
+from biasmask.data.values import column_text, require_column, shown
+from biasmask.errors import ConfigError, DataError
+
+MISSING_IMAGE = "image file not found"
+NO_PATH = "image path is empty"
+EXAMPLES = 5
+NameRow = Callable[[int], str]
+SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names"}
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Rows of the source that are not in the table: why, how many, and up to 5 of their ids."""
+
+    reason: str
+    count: int
+    examples: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set as the rest of the program sees it.
+
+    `frame` has a RangeIndex and the columns id (str), path (str, posix, relative to `root`), target (int64 0/1),
+    split (train | debias | val | test), subject (str), and each column of the source under "raw:<column>".
+    `class_names` are (negative, positive).
+    """
+
+    name: str
+    frame: pd.DataFrame
+    root: Path
+    class_names: tuple[str, str]
+    exclusions: list[Exclusion] = field(default_factory=list)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of a split, (n,) int64; empty for a split that the table lacks."""
+        return np.flatnonzero((self.frame["split"] == split).to_numpy())
+
+
+def _reasons(out: np.ndarray, reason: str) -> np.ndarray:
+    return np.array([reason if row else None for row in out], dtype=object)
+
+
+def _require_rows(frame: pd.DataFrame, exclusions: list[Exclusion], where: str) -> None:
+    if frame.empty:
+        why = "; ".join(f"{e.count} rows: {e.reason}" for e in exclusions)
+        raise DataError(f"{where}: no usable row is left ({why})")
+
+
+@dataclass
+class TableSource:
+    """A data set described by its files and columns.
+
+    Args:
+        name: of the data set.
+        root: folder that image paths and relative table files lie in.
+        files: list of {file, split}: split null = as `split` below, a name = all rows, a mapping = a split of its own.
+        image: template such as images/{image_id}.jpg, or a column that holds the path.
+        target: a column that holds 0/1, or {column, positive, negative, names: [negative, positive]}.
+        id: column that names a row; None = the image path.
+        subject: column of the person or lesion that must not be divided; None = each row for itself. A row with an
+            empty subject is one for itself.
+        attributes: definitions (see `attributes.encode_attribute`), used here for `stratify` only.
+        split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, column, names}; auto = the
+            column `split` where there is one, else stratified.
+        on_missing: exclude | error: what a missing image file means.
+        homepage, prepare_script: what the error for missing data tells.
+        separator: of CSV files; None = comma, or tab for .tsv.
+        follow_symlinks: allow links out of the root.
+    """
+
+    name: str
+    root: str | Path
+    files: Sequence[Mapping[str, Any]]
+    image: str
+    target: str | Mapping[str, Any]
+    id: str | None = None
+    subject: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    split: Mapping[str, Any] | None = None
+    on_missing: str = "exclude"
+    homepage: str | None = None
+    prepare_script: str | None = None
+    separator: str | None = None
+    follow_symlinks: bool = False
+
+    def load(self) -> Table:
+        """Reads, encodes, splits and checks.
+
+        The split is drawn before rows without an image file are left out: it stays the same when more images arrive.
+
+        Returns:
+            Table with at least one row of each class.
+
+        Raises:
+            DataError: a file, column, value or path that can't be used, always with its place.
+            ConfigError: arguments that contradict each other.
+        """
+        if self.on_missing not in ("exclude", "error"):
+            raise ConfigError(f"on_missing={self.on_missing} must be exclude or error")
+        target = {"column": self.target} if isinstance(self.target, str) else dict(self.target)
+        root = Path(self.root).expanduser()
+        raw, file_number, lines = self._read(root, target)
+        names = [str(entry["file"]) for entry in self.files]
+        where = names[0] if len(names) == 1 else f"{self.name} ({shown(names)})"
+        rows = np.arange(len(raw))
+
+        def name_row(number: int) -> str:
+            return f"{names[file_number[rows[number]]]} line {lines[rows[number]]}"
+
+        encoded = encode_target(raw[target["column"]], target)
+        paths = relative_paths(fill_template(self.image, raw, where).tolist(), root, name_row)
+        frame = pd.DataFrame({"id": self._texts(raw, self.id, paths, name_row), "path": paths})
+        frame["target"] = encoded.index
+        frame["subject"] = self._subjects(raw, frame["id"])
+        frame = pd.concat([frame, raw.add_prefix(RAW)], axis=1)
+        exclusions: list[Exclusion] = []
+
+        def leave_out(reasons: np.ndarray) -> None:
+            nonlocal frame, rows
+            drop = np.array([r is not None for r in reasons], dtype=bool)
+            for reason in pd.unique(reasons[drop]):
+                ids = frame["id"].to_numpy()[reasons == reason]
+                exclusions.append(Exclusion(str(reason), len(ids), [str(i) for i in ids[:EXAMPLES]]))
+            frame, rows = frame[~drop].reset_index(drop=True), rows[~drop]
+
+        leave_out(encoded.reasons)
+        leave_out(_reasons(frame["path"].isna().to_numpy(), NO_PATH))
+        _require_rows(frame, exclusions, where)
+        frame.insert(3, "split", self._splits(frame, file_number[rows], name_row))
+        leave_out(_reasons(frame["split"].isna().to_numpy(), "split is empty"))
+        _require_rows(frame, exclusions, where)
+        found = find_files(frame["path"].tolist(), root, name_row, self.follow_symlinks)
+        if not found.any():
+            first = root / frame["path"].iloc[0]
+            raise missing_images(self.name, len(frame), first, root, self.homepage, self.prepare_script)
+        if self.on_missing == "error" and not found.all():
+            first_row = int(np.flatnonzero(~found)[0])
+            raise DataError(
+                f"{name_row(first_row)}: there is no image file {root / frame['path'].iloc[first_row]} "
+                f"({int((~found).sum())} are missing); on_missing: exclude goes on without them"
+            )
+        leave_out(_reasons(~found, MISSING_IMAGE))
+        require_two_classes(frame["target"].to_numpy(), encoded.class_names, where)
+        return Table(self.name, frame, root, encoded.class_names, exclusions)
+
+    def _read(self, root: Path, target: Mapping[str, Any]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        """All files as one frame, with the number of the file and the line of each row."""
+        if not self.files:
+            raise ConfigError(f"data set '{self.name}': `files` is empty")
+        text = {*template_fields(self.image), self.id, self.subject, (self.split or {}).get("by")} - {None}
+        needed = {self.id: "for the id", self.subject: "for the subject", target["column"]: "for the target"}
+        parts, numbers, lines = [], [], []
+        for number, entry in enumerate(self.files):
+            path = root / Path(entry["file"]).expanduser()
+            if not path.is_file():
+                raise missing_table(self.name, path, root, self.homepage, self.prepare_script)
+            part = read_table(path, {str(c) for c in text}, self.separator)
+            for column, use in {**needed, **{c: "for the image path" for c in template_fields(self.image)}}.items():
+                if column is not None:
+                    require_column(part.frame.columns, column, str(path), use)
+            parts.append(part.frame)
+            lines.append(part.lines)
+            numbers.append(np.full(len(part.frame), number))
+        return pd.concat(parts, ignore_index=True), np.concatenate(numbers), np.concatenate(lines)
+
+    def _texts(self, raw: pd.DataFrame, column: str | None, paths: list[str | None], name_row: NameRow) -> list[str]:
+        if column is None:
+            return [p if p is not None else name_row(row) for row, p in enumerate(paths)]
+        texts = column_text(raw[column])
+        empty = [row for row, text in enumerate(texts) if text is None]
+        if empty:
+            raise DataError(f"{name_row(empty[0])}: the id column '{column}' is empty")
+        return texts.tolist()
+
+    def _subjects(self, raw: pd.DataFrame, ids: pd.Series) -> np.ndarray:
+        if self.subject is None:
+            return ids.to_numpy(dtype=object)
+        texts = column_text(raw[self.subject])
+        return np.array([i if t is None else t for t, i in zip(texts, ids, strict=True)], dtype=object)
+
+    def _splits(self, frame: pd.DataFrame, file_number: np.ndarray, name_row: NameRow) -> np.ndarray:
+        out = np.empty(len(frame), dtype=object)
+        own: list[int] = []
+
+        def part(rows: np.ndarray, spec: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any], NameRow]:
+            return frame.iloc[rows].reset_index(drop=True), spec, lambda row: name_row(int(rows[row]))
+
+        for number, entry in enumerate(self.files):
+            given = entry.get("split")
+            rows = np.flatnonzero(file_number == number)
+            if given is None:
+                own.append(number)
+            elif isinstance(given, str):
+                if given not in SPLITS:
+                    raise ConfigError(f"file {entry['file']}: split '{given}' must be one of {shown(SPLITS)}")
+                out[rows] = given
+            else:
+                out[rows] = self._draw(*part(rows, given))
+        rows = np.flatnonzero(np.isin(file_number, own))
+        if len(rows):
+            if self.split is None:
+                raise ConfigError(f"data set '{self.name}': a file has no split of its own, so `split` must be given")
+            out[rows] = self._draw(*part(rows, self.split))
+        return out
+
+    def _draw(self, frame: pd.DataFrame, spec: Mapping[str, Any], name_row: NameRow) -> np.ndarray:
+        unknown = set(spec) - SPLIT_KEYS
+        if unknown:
+            raise ConfigError(f"split: unknown key {shown(sorted(unknown))}; known: {shown(sorted(SPLIT_KEYS))}")
+        method, column = spec.get("method"), spec.get("column") or "split"
+        if method == "auto":
+            method = "column" if RAW + column in frame else "stratified"
+        columns = [c[len(RAW) :] for c in frame.columns if c.startswith(RAW)]
+        if method == "column":
+            require_column(columns, column, self.name, "for the split")
+            return column_split(column_text(frame[RAW + column]), spec.get("names"), name_row)
+        if method not in ("hash", "stratified"):
+            raise ConfigError(f"split method '{method}' must be stratified, hash, column or auto")
+        if not spec.get("fractions"):
+            raise ConfigError(f"split method '{method}' needs `fractions`, such as {{debias: .5, val: .2, test: .3}}")
+        subjects = self._split_keys(frame, spec.get("by"), columns)
+        seed = int(spec.get("seed") or 0)
+        if method == "hash":
+            return hash_split(subjects, spec["fractions"], seed)
+        labels = [
+            frame["target"].to_numpy()
+            if name == "target"
+            else encode_values(name, self.attributes, frame, self.name).index
+            for name in spec.get("stratify") or ["target"]
+        ]
+        return stratified_split(subjects, strata_of(labels, len(frame)), spec["fractions"], seed)
+
+    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> list[str]:
+        if by is None or by == self.subject:
+            return frame["subject"].tolist()
+        require_column(columns, by, self.name, "for the split")
+        texts = column_text(frame[RAW + by])
+        return [i if t is None else t for t, i in zip(texts, frame["id"], strict=True)]

@@ -1,0 +1,1 @@
+"""Group rates, gaps, ranking, calibration and their bootstrap intervals."""

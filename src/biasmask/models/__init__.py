@@ -1,0 +1,1 @@
+"""Image classifiers on timm backbones."""

@@ -1,0 +1,105 @@
+"""Binary image classifiers on timm backbones: building, the head, the logit, the features.
+
+Letters: B batch, C channels, H W pixels, F features.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+
+from biasmask.errors import ConfigError
+
+
+def create_network(
+    backbone: str, num_outputs: int = 1, image_size: int | None = None, pretrained: bool = False, **model_args: Any
+) -> nn.Module:
+    """Build a timm network with a head of `num_outputs` logits.
+
+    Args:
+        backbone: a timm model name, such as `resnet18` or `hf_hub:...`.
+        num_outputs: 1 (a logit of the positive class) or 2 (softmax over two classes).
+        image_size: pixels of the square input; handed to architectures with a fixed input size (ViT, Swin).
+        pretrained: load timm's own weights (needs a network or a filled cache).
+        model_args: further keyword arguments of `timm.create_model`.
+
+    Raises:
+        ConfigError: an unknown name (near names are listed), or arguments that the architecture refuses.
+    """
+    if num_outputs not in (1, 2):
+        raise ConfigError(f"model.num_outputs={num_outputs}: a binary classifier has 1 or 2 outputs")
+    if not backbone.startswith(("hf_hub:", "hf-hub:", "local-dir:")) and not timm.is_model(backbone.split(".")[0]):
+        near = timm.list_models(f"*{backbone.split('.')[0].split('_')[0]}*")[:6]
+        raise ConfigError(f"model.backbone={backbone}: timm knows no such model; near names: {', '.join(near) or 'none'}")
+    config = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
+    if image_size and config is not None and config.fixed_input_size:
+        model_args = {"img_size": image_size, **model_args}
+    try:
+        return timm.create_model(backbone, pretrained=pretrained, num_classes=num_outputs, **model_args)
+    except (AssertionError, TypeError, RuntimeError, ValueError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"model.backbone={backbone} can't be built with image_size={image_size}: {detail}") from error
+
+
+def input_statistics(net: nn.Module) -> tuple[int, list[float], list[float]]:
+    """Image size in pixels, mean and standard deviation (RGB, range 0..1) from the network's own timm config."""
+    config = resolve_model_data_config(net)
+    return int(config["input_size"][-1]), [float(v) for v in config["mean"]], [float(v) for v in config["std"]]
+
+
+def head_of(net: nn.Module) -> tuple[str, nn.Linear]:
+    """The classifier layer and its name, found by asking the model.
+
+    Raises:
+        ConfigError: the model's classifier isn't one Linear layer (two distilled heads, a convolution, none).
+    """
+    head = net.get_classifier()  # type: ignore[operator]
+    if not isinstance(head, nn.Linear):
+        kind = type(head).__name__
+        raise ConfigError(f"the head of {type(net).__name__} is a {kind}; biasmask edits networks whose head is a Linear")
+    return next(name for name, module in net.named_modules() if module is head), head
+
+
+def backbone_parameters(net: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters but the head's, by name, in the network's order."""
+    head = {id(p) for p in head_of(net)[1].parameters()}
+    return {name: p for name, p in net.named_parameters() if id(p) not in head}
+
+
+def binary_logit(outputs: Tensor) -> Tensor:
+    """Logit of the positive class from a head of one or two outputs.
+
+    Two outputs under a softmax are one logit: z = z1 - z0.
+
+    Args:
+        outputs: (B, 1), (B, 2) or (B,).
+    Returns:
+        (B,) logits.
+
+    >>> binary_logit(torch.tensor([[1.0, 3.0]]))
+    tensor([2.])
+    """
+    if outputs.ndim == 1:
+        return outputs
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
+
+
+@contextmanager
+def captured_features(net: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what enters the head, (B, F), during the forward passes inside the `with` block."""
+    features: list[Tensor] = []
+    handle = head_of(net)[1].register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0].detach()))
+    try:
+        yield features
+    finally:
+        handle.remove()
+
+
+def reset_head(net: nn.Module) -> None:
+    """Set the head's weight and bias to 0, so that every score is one half."""
+    for parameter in head_of(net)[1].parameters():
+        nn.init.zeros_(parameter)

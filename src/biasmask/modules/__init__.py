@@ -1,0 +1,1 @@
+"""Thin Lightning modules around models and methods."""

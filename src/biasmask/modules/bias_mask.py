@@ -1,0 +1,102 @@
+"""The importance pass as a LightningModule: one walk over the debias split gives both importances, under any Trainer.
+
+Nothing is trained: the walk is an epoch of manual optimisation without an optimizer. Under several processes each sees its share
+of the batches and the sums are added up, so that the result is that of one process. The sums are buffers, because that is
+what a spawning strategy hands back from its workers.
+"""
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from biasmask.errors import MethodError
+from biasmask.methods.importance import ImportanceSum
+from biasmask.methods.losses import bias_loss, class_balanced_bce
+from biasmask.models.image_classifier import backbone_parameters, binary_logit
+from biasmask.modules.classifier import ClassifierModule
+
+
+class BiasMaskModule(lightning.LightningModule):
+    """Accumulates bias importance and task importance of each backbone parameter.
+
+    Args:
+        classifier: the model to look at; its weights stay as they are.
+        attribute: name of the sensitive attribute in the batch.
+        n_groups: G, the number of its groups.
+        bias_loss: keyword arguments of `methods.losses.bias_loss`.
+        class_balance, n_positive, n_negative: of the task loss.
+        importance: `squared_gradient` or `abs_gradient`.
+        per_sample: task importance from single samples (the empirical Fisher) instead of whole batches.
+    """
+
+    def __init__(
+        self,
+        classifier: ClassifierModule,
+        attribute: str,
+        n_groups: int,
+        bias_loss: dict[str, Any],
+        class_balance: str = "dataset",
+        n_positive: int | None = None,
+        n_negative: int | None = None,
+        importance: str = "squared_gradient",
+        per_sample: bool = False,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.classifier = classifier
+        self.attribute, self.n_groups = attribute, n_groups
+        self.bias_settings = bias_loss
+        self.task_settings = {"class_balance": class_balance, "n_positive": n_positive, "n_negative": n_negative}
+        self.kind, self.per_sample = importance, per_sample
+        size = sum(p.numel() for p in backbone_parameters(classifier.net).values())
+        self.register_buffer("bias_sum", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("task_sum", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("counts", torch.zeros(3, dtype=torch.float64))  # bias, task, undefined bias
+
+    def configure_optimizers(self) -> None:
+        return None
+
+    def on_train_epoch_start(self) -> None:
+        self.classifier.eval()
+        self.parameters_by_name = backbone_parameters(self.classifier.net)
+        self.sums = ImportanceSum(self.kind)
+        self.sums.reserve(("bias", "task"), self.parameters_by_name)
+
+    def training_step(self, batch: dict[str, Any], _index: int) -> None:
+        logits = self.classifier(batch["image"])
+        target, group = batch["target"], batch["group"][self.attribute]
+        losses: dict[str, Any] = {"bias": bias_loss(logits, target, group, self.n_groups, **self.bias_settings)}
+        if not self.per_sample:
+            losses["task"] = self.task_loss(logits, target)
+        self.sums.add(losses, self.parameters_by_name)
+        if self.per_sample:
+            self.sums.add_per_sample("task", self.single_losses(batch), self.parameters_by_name)
+
+    def task_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return class_balanced_bce(logits, target, **self.task_settings)
+
+    def single_losses(self, batch: dict[str, Any]) -> Any:
+        images = self.classifier.normalized(batch["image"])
+        for i in range(len(images)):
+            yield self.task_loss(binary_logit(self.classifier.net(images[i : i + 1])), batch["target"][i : i + 1])
+
+    def on_train_epoch_end(self) -> None:
+        for name, buffer in (("bias", self.bias_sum), ("task", self.task_sum)):
+            flat = torch.cat([tensor.flatten() for tensor in self.sums.state[name].values()])
+            buffer.copy_(self.trainer.strategy.reduce(flat, reduce_op="sum"))
+        counts = torch.tensor([self.sums.batches["bias"], self.sums.batches["task"], self.sums.undefined["bias"]])
+        self.counts.copy_(self.trainer.strategy.reduce(counts.to(self.counts), reduce_op="sum"))
+
+    def importances(self) -> dict[str, dict[str, Tensor]]:
+        """Mean importances after the walk: `bias` and `task`, each a float32 tensor by parameter name, on the CPU."""
+        result: dict[str, dict[str, Tensor]] = {}
+        if not bool(torch.isfinite(self.bias_sum).all() and torch.isfinite(self.task_sum).all()):
+            raise MethodError("an importance is NaN or infinite: the model's weights or outputs are not finite")
+        parameters = backbone_parameters(self.classifier.net)
+        for name, total, count in (("bias", self.bias_sum, self.counts[0]), ("task", self.task_sum, self.counts[1])):
+            mean = (total / count.clamp(min=1)).float().cpu()
+            pieces = mean.split([p.numel() for p in parameters.values()])
+            result[name] = {n: piece.reshape(p.shape) for (n, p), piece in zip(parameters.items(), pieces, strict=True)}
+        return result

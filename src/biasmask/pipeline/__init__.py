@@ -1,0 +1,1 @@
+"""Stages, the artefact store, the run folder and loading a run."""

@@ -1,0 +1,60 @@
+"""The checkpoint file: a Lightning checkpoint of `ClassifierModule` with what eval needs beside the weights.
+
+Hyper-parameters and everything under `biasmask` are primitives, so that it reloads with `weights_only=True` and through
+`ClassifierModule.load_from_checkpoint`.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from biasmask import __version__
+from biasmask.errors import CheckpointError
+from biasmask.models.image_classifier import create_network
+from biasmask.models.weights import load_matching, plain_state_dict, read_checkpoint
+from biasmask.pipeline.context import ModelState
+from biasmask.pipeline.store import write_atomically
+
+
+def save_model(path: Path, state: ModelState, about: dict[str, Any]) -> None:
+    """Write a model as a checkpoint, atomically.
+
+    Args:
+        path: the file to write.
+        state: hyper-parameters and weights.
+        about: primitives kept under the key `biasmask`: stage, threshold, attribute, the data config.
+    """
+    content = {
+        "state_dict": {f"net.{name}": tensor for name, tensor in state.weights.items()},
+        "hyper_parameters": state.hyper,
+        "pytorch-lightning_version": lightning.__version__,
+        "biasmask": {"version": __version__, **about},
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_model(path: Path) -> tuple[ModelState, dict[str, Any]]:
+    """Read a checkpoint of ours.
+
+    Returns:
+        The model, and what stood under `biasmask` (empty for a checkpoint that Lightning wrote during the training).
+    Raises:
+        CheckpointError: damaged, foreign, or weights that don't fit the hyper-parameters inside.
+    """
+    content = read_checkpoint(path)
+    hyper = content.get("hyper_parameters")
+    if not isinstance(hyper, dict) or "backbone" not in hyper:
+        raise CheckpointError(
+            f"{path} isn't a checkpoint of biasmask (it has no hyper_parameters.backbone); to use a plain state dict, "
+            "give it to src/train.py as model.ckpt_path with its model.backbone"
+        )
+    bare = {key: value for key, value in content["state_dict"].items() if key.startswith("net.")}
+    weights = plain_state_dict({"state_dict": bare}, path)
+    net = create_network(hyper["backbone"], hyper["num_outputs"], hyper["image_size"], **(hyper["model_args"] or {}))
+    load_matching(net, weights, path, hyper["backbone"])
+    return ModelState(hyper=hyper, weights=weights), content.get("biasmask", {})

@@ -1,0 +1,119 @@
+"""What the stages of a run share: the data, the way to a Trainer, the store, and the model that goes from stage to stage."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from biasmask.data.attributes import EncodedAttribute
+from biasmask.data.image_data import ImageData
+from biasmask.models.image_classifier import create_network
+from biasmask.modules.callbacks import HistoryWriter, StageProgress
+from biasmask.modules.classifier import ClassifierModule, Learning
+from biasmask.pipeline.store import ArtefactStore
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a stage did, for the report: see `stages.json`."""
+
+    stage: str
+    label: str
+    seconds: float
+    reused: bool
+    epochs: int | None = None
+    edited: int | None = None
+    parameters: int | None = None
+    largest_change: float | None = None
+    changed_outside: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A model between two stages, with what the stages before found out about it.
+
+    Args:
+        hyper: hyper-parameters of `ClassifierModule`, primitives only.
+        weights: state dict of the network, on the CPU.
+        mask: name -> bool tensor over the backbone, or None before a mask was made.
+        mask_info: the content of `mask.json`.
+    """
+
+    hyper: dict[str, Any]
+    weights: dict[str, Tensor]
+    mask: dict[str, Tensor] | None = None
+    mask_info: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over hyper-parameters, weights and mask: two equal keys are the same model, wherever it came from."""
+        digest = hashlib.sha256(repr(sorted(self.hyper.items())).encode())
+        for name, tensor in [*self.weights.items(), *(self.mask or {}).items()]:
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def network(self) -> torch.nn.Module:
+        net = create_network(
+            self.hyper["backbone"], self.hyper["num_outputs"], self.hyper["image_size"], **(self.hyper["model_args"] or {})
+        )
+        net.load_state_dict(self.weights)
+        return net
+
+    def classifier(self, learning: Learning | None = None) -> ClassifierModule:
+        return ClassifierModule(**self.hyper, network=self.network(), learning=learning)
+
+    def with_weights(self, net: torch.nn.Module) -> "ModelState":
+        weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in net.state_dict().items()}
+        return replace(self, weights=weights)
+
+
+@dataclass
+class Context:
+    """The surroundings of a stage.
+
+    Args:
+        data: the images, targets and groups of the run.
+        attribute: the sensitive attribute that is debiased.
+        seed: of weights, batches and masks.
+        make_trainer: makes a Trainer from keyword arguments that override the config's.
+        trainer_key: the Trainer settings that determine a result (epochs, precision, clipping).
+        store: where finished stages are kept.
+        progress: whether to draw a bar for each stage.
+        loggers: makes the loggers of a stage.
+        callbacks: makes the configured callbacks of the baseline.
+    """
+
+    data: ImageData
+    attribute: EncodedAttribute
+    seed: int
+    make_trainer: Callable[..., lightning.Trainer]
+    trainer_key: dict[str, Any]
+    store: ArtefactStore
+    progress: bool = True
+    loggers: Callable[[str], Any] = lambda _stage: False
+    callbacks: Callable[[], list[Any]] = list
+    records: list[StageRecord] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def trainer(self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any) -> lightning.Trainer:
+        """A Trainer for one walk of a stage, with its progress bar and its history file."""
+        callbacks = [*(extra or [])]
+        if self.progress:
+            callbacks.append(StageProgress(stage))
+        if history is not None:
+            callbacks.append(HistoryWriter(stage, history))
+        logger = overrides.pop("logger", None)
+        return self.make_trainer(
+            callbacks=callbacks, logger=self.loggers(stage) if logger is None else logger, **overrides
+        )
+
+    def single_trainer(self, stage: str) -> lightning.Trainer:
+        """A Trainer on one device for predictions, so that no figure depends on the number of processes."""
+        return self.trainer(stage, devices=1, num_nodes=1, strategy="auto", logger=False)

@@ -1,0 +1,126 @@
+"""Evaluate a checkpoint or a whole run on any data set, with the thresholds that the run froze."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+
+from biasmask.data.attributes import EncodedAttribute
+from biasmask.errors import CheckpointError, ConfigError
+from biasmask.pipeline import run_folder, setup
+from biasmask.pipeline.checkpoints import load_model
+from biasmask.pipeline.context import Context, ModelState
+from biasmask.pipeline.judging import compare, judge
+from biasmask.pipeline.predictions import write_predictions
+from biasmask.pipeline.store import ArtefactStore, write_json
+from biasmask.report.html import write_report
+from biasmask.report.tables import write_metrics_csv
+from biasmask.report.terminal import print_summary
+
+MODELS = ("base", "debiased")
+
+
+def find_checkpoints(path: Path) -> dict[str, Path]:
+    """The checkpoints of a run folder by model name, or the one file that was named.
+
+    Raises:
+        CheckpointError: there is nothing of the kind.
+    """
+    if path.is_dir():
+        found = {name: path / "checkpoints" / f"{name}.ckpt" for name in MODELS}
+        found = {name: file for name, file in found.items() if file.is_file()}
+        if not found:
+            raise CheckpointError(f"{path} is no finished run: it holds no checkpoints/base.ckpt or checkpoints/debiased.ckpt")
+        return found
+    if not path.is_file():
+        raise CheckpointError(f"ckpt_path={path} doesn't exist: give a run folder (logs/runs/...) or a checkpoint in it")
+    return {path.stem if path.stem in MODELS else "base": path}
+
+
+def evaluate(config: DictConfig) -> None:
+    """Predict, judge and report; no model config is needed, the checkpoint knows its own."""
+    hydra = HydraConfig.get()
+    setup.set_threads(config.threads, sweep=False)
+    run_dir = Path(hydra.runtime.output_dir)
+    loaded = {name: load_model(file) for name, file in find_checkpoints(Path(config.ckpt_path)).items()}
+    about = next(iter(loaded.values()))[1]
+    data_node, attribute, metrics = settings_of(config, about)
+    with run_folder.claimed(run_dir, run_folder.config_text(config)):
+        run_folder.write_provenance(run_dir, list(hydra.overrides.task), "src/eval.py")
+        context = open_context(config, data_node, attribute, next(iter(loaded.values()))[0])
+        models = {
+            name: judge(state, context, [config.split], name, metrics["threshold_rule"], threshold_of(info, name))
+            for name, (state, info) in loaded.items()
+        }
+        content, _ = compare(models, context.data, [config.split], metrics)
+        for name, judged in models.items():
+            write_predictions(run_dir / "predictions" / f"{name}_{config.split}.parquet", judged.frames[config.split])
+        write_json(run_dir / "checker.json", context.data.check(list(context.data.attributes.values())).to_dict())
+        write_json(run_dir / "metrics.json", content)
+        write_json(run_dir / "run.json", describe(context, loaded, attribute))
+        write_metrics_csv(run_dir)
+        write_report(run_dir)
+        console = Console()
+        print_summary(run_dir, console)
+        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, str | None, dict[str, Any]]:
+    """The data node, the attribute and the metric settings: those of the command line, else those of the run."""
+    stored = about.get("data")
+    data_node = config.data if config.data is not None else (OmegaConf.create(stored) if stored else None)
+    if data_node is None:
+        raise ConfigError("this checkpoint doesn't tell its data set: name one, as in data=ham10000")
+    attribute = config.attribute
+    if attribute is None:
+        own = config.data is None or about.get("attribute") in (data_node.get("attributes") or {})
+        attribute = about.get("attribute") if own else data_node.get("attribute")
+    metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
+    return data_node, attribute, {**metrics, **about.get("metrics", {})}
+
+
+def threshold_of(about: dict[str, Any], name: str) -> float:
+    threshold = about.get("threshold")
+    if threshold is None:
+        raise CheckpointError(
+            f"the checkpoint of {name} holds no frozen threshold: use checkpoints/base.ckpt or checkpoints/debiased.ckpt of a run"
+        )
+    return float(threshold)
+
+
+def open_context(config: DictConfig, data_node: DictConfig, attribute: str | None, state: ModelState) -> Context:
+    make_trainer, trainer_key = setup.trainer_factory(config.trainer)
+    with open_dict(data_node):
+        data_node.image_size = state.hyper["image_size"]
+    data = setup.open_data(
+        data_node, attribute, state.hyper["image_size"], config.paths.cache_dir, config.progress, needs_attribute=False
+    )
+    data.require(config.split)
+    encoded: EncodedAttribute | None = data.attributes.get(attribute) if attribute else None
+    return Context(
+        data=data,
+        attribute=encoded,  # type: ignore[arg-type]
+        seed=0,
+        make_trainer=make_trainer,
+        trainer_key=trainer_key,
+        store=ArtefactStore(Path(config.paths.store_dir)),
+        progress=config.progress,
+    )
+
+
+def describe(context: Context, loaded: dict[str, Any], attribute: str | None) -> dict[str, Any]:
+    state: ModelState = next(iter(loaded.values()))[0]
+    return {
+        "experiment": "eval",
+        "method": "evaluation",
+        "dataset": context.data.table.name,
+        "attribute": attribute,
+        "group_names": {name: list(a.group_names) for name, a in context.data.attributes.items()},
+        "class_names": list(context.data.table.class_names),
+        "backbone": state.hyper["backbone"],
+        "image_size": state.hyper["image_size"],
+        "seed": None,
+        "final": list(loaded)[-1],
+    }

@@ -1,0 +1,191 @@
+"""The stage `locate`: importances of all backbone parameters in one walk, and from them the mask of those to edit."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from biasmask.errors import ConfigError, MethodError
+from biasmask.methods import weight_mask
+from biasmask.models.image_classifier import backbone_parameters
+from biasmask.modules.bias_mask import BiasMaskModule
+from biasmask.pipeline.context import Context, ModelState, StageRecord
+from biasmask.pipeline.stages import expected_warnings
+from biasmask.pipeline.store import hash_of, write_json
+
+SOURCES = ("ratio", "reference", "bias_only", "random", "ones")
+
+
+@dataclass
+class Locate:
+    """Find the parameters that carry the bias.
+
+    The walk is kept in the store without the settings of the mask, so that a sweep over edit fractions walks once.
+
+    Args:
+        source: `ratio` (bias over task importance), `bias_only`, `random` or `ones` (controls), or `reference` (strictly above
+            the percentile of the ratio, as published).
+        edit_fraction: share of the backbone's parameters in the mask.
+        granularity: `weight`, `channel` or `layer`.
+        importance: `squared_gradient` or `abs_gradient`.
+        per_sample: task importance from single samples.
+        bias_loss: keyword arguments of `methods.losses.bias_loss`.
+        class_balance: of the task loss.
+        batch_size: images a batch; the batch form of the importance depends on it.
+        batches: `sequential` or `group_target`.
+        split: the rows to walk over.
+    """
+
+    source: str
+    edit_fraction: float
+    granularity: str
+    importance: str
+    per_sample: bool
+    bias_loss: dict[str, Any]
+    class_balance: str
+    batch_size: int
+    batches: str
+    split: str = "debias"
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ConfigError(f"debias.locate.source={self.source}: choose one of {', '.join(SOURCES)}")
+        if not 0 < self.edit_fraction <= 1:
+            raise ConfigError(f"debias.edit_fraction={self.edit_fraction}: give a share above 0 and at most 1")
+
+    def run(self, name: str, state: ModelState | None, context: Context) -> ModelState:
+        """The same model with a mask."""
+        assert state is not None, "locate needs a model: the baseline comes first"
+        started = time.perf_counter()
+        importances, about, reused = None, None, False
+        if self.source not in ("random", "ones"):
+            importances, about, reused = self._importances(name, state, context)
+        mask, threshold = self._mask(state, importances, context.seed)
+        info = self._describe(mask, threshold, about, state)
+        label = f"{info['selected']:,} of {info['parameters']:,} backbone parameters by {self.source}"
+        notes = []
+        if about and about["batches_without_bias_loss"]:
+            notes.append(f"{about['batches_without_bias_loss']} of {about['batches']} batches had no defined bias loss")
+        seconds = round(time.perf_counter() - started, 3)
+        context.records.append(StageRecord(stage=name, label=label, seconds=seconds, reused=reused, notes=notes))
+        return replace(state, mask=mask, mask_info=info)
+
+    def _importances(
+        self, name: str, state: ModelState, context: Context
+    ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], bool]:
+        walk = {k: v for k, v in asdict(self).items() if k not in ("source", "edit_fraction", "granularity")}
+        inputs = {
+            "stage": "importance",
+            "settings": walk,
+            "model": replace(state, mask=None).key,
+            "seed": context.seed,
+            "precision": context.trainer_key["precision"],
+            "data": context.data.fingerprint((self.split,), context.attribute.name),
+        }
+
+        def make(folder: Path) -> None:
+            lightning.seed_everything(context.seed, workers=True, verbose=False)
+            module, batches = self._walk(name, state, context)
+            found = module.importances()
+            flat = {f"{loss}/{n}": tensor.contiguous() for loss, named in found.items() for n, tensor in named.items()}
+            save_file(flat, folder / "importance.safetensors")
+            counts = [int(v) for v in module.counts]
+            write_json(
+                folder / "importance.json",
+                {
+                    "kind": self.importance,
+                    "batch_size": self.batch_size,
+                    "per_sample": self.per_sample,
+                    "bias_loss": self.bias_loss["criterion"],
+                    "bias_loss_settings": self.bias_loss,
+                    "task_loss": f"class-balanced BCE ({self.class_balance})",
+                    "split": self.split,
+                    "n": len(context.data.rows(self.split)),
+                    "batches": batches,
+                    "batches_without_bias_loss": counts[2],
+                },
+            )
+
+        folder, reused = context.store.obtain("importance", hash_of(inputs), make, inputs)
+        found: dict[str, dict[str, Tensor]] = {"bias": {}, "task": {}}
+        for key, tensor in load_file(folder / "importance.safetensors").items():
+            loss, _, parameter = key.partition("/")
+            found[loss][parameter] = tensor
+        order = list(backbone_parameters(state.network()))
+        found = {loss: {n: named[n] for n in order} for loss, named in found.items()}
+        return found, json.loads((folder / "importance.json").read_text()), reused
+
+    def _walk(self, name: str, state: ModelState, context: Context) -> tuple[BiasMaskModule, int]:
+        rows = context.data.rows(self.split)
+        positive, negative = context.data.class_counts(rows)
+        module = BiasMaskModule(
+            state.classifier(),
+            context.attribute.name,
+            len(context.attribute.group_names),
+            self.bias_loss,
+            self.class_balance,
+            positive,
+            negative,
+            self.importance,
+            self.per_sample,
+        )
+        loader = context.data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute, even=False)
+        trainer = context.trainer(name, max_epochs=1, logger=False, limit_val_batches=0, gradient_clip_val=None)
+        with expected_warnings():
+            trainer.fit(module, loader)
+        if module.counts[0] == 0:
+            groups = ", ".join(context.attribute.group_names)
+            raise MethodError(
+                f"no batch of the split `{self.split}` has a defined bias loss for attribute {context.attribute.name} "
+                f"({groups}): two groups with samples of the needed class are required; see checker.json for the counts"
+            )
+        return module, len(loader)
+
+    def _mask(
+        self, state: ModelState, importances: dict[str, dict[str, Tensor]] | None, seed: int
+    ) -> tuple[dict[str, Tensor], float | None]:
+        like = {name: p.detach() for name, p in backbone_parameters(state.network()).items()}
+        if self.source == "random":
+            return weight_mask.random_mask(like, self.edit_fraction, seed, self.granularity), None
+        if self.source == "ones":
+            return weight_mask.ones_mask(like), None
+        assert importances is not None
+        bias = weight_mask.min_max(importances["bias"])
+        if self.source == "bias_only":
+            return weight_mask.hard_mask(bias, self.edit_fraction, self.granularity), None
+        ratio = weight_mask.importance_ratio(bias, weight_mask.min_max(importances["task"]))
+        threshold = weight_mask.threshold_of(ratio, 100 * (1 - self.edit_fraction))
+        if self.source == "reference":
+            return weight_mask.reference_mask(ratio, 100 * (1 - self.edit_fraction)), threshold
+        return weight_mask.hard_mask(ratio, self.edit_fraction, self.granularity), threshold
+
+    def _describe(
+        self, mask: dict[str, Tensor], threshold: float | None, about: dict[str, Any] | None, state: ModelState
+    ) -> dict[str, Any]:
+        tensors = [
+            {
+                "name": name,
+                "shape": list(tensor.shape),
+                "parameters": tensor.numel(),
+                "selected": int(tensor.sum()),
+                "density": float(tensor.float().mean()),
+            }
+            for name, tensor in mask.items()
+        ]
+        return {
+            "kind": "hard",
+            "source": self.source,
+            "edit_fraction": self.edit_fraction,
+            "granularity": self.granularity,
+            "selected": sum(t["selected"] for t in tensors),
+            "parameters": sum(t["parameters"] for t in tensors),
+            "threshold": threshold,
+            "importance": about,
+            "tensors": tensors,
+            "source_checkpoint": replace(state, mask=None).key,
+        }

@@ -1,0 +1,122 @@
+"""From a configuration to the objects of a run: threads, data, trainers, loggers."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from biasmask.data.image_data import ImageData, open_image_data
+from biasmask.errors import BiasmaskError, ConfigError
+
+# Settings of the Trainer that don't change a result: where it runs and what it shows.
+NEUTRAL_TRAINER_KEYS = {
+    "_target_", "accelerator", "devices", "num_nodes", "strategy", "enable_model_summary", "enable_progress_bar",
+    "enable_checkpointing", "log_every_n_steps", "use_distributed_sampler", "num_sanity_val_steps", "profiler",
+    "default_root_dir",
+}  # fmt: skip
+
+
+def set_threads(threads: int | None, sweep: bool) -> None:
+    """Use as many threads as asked for; by default one in a sweep, where jobs share the cores and must agree to the bit."""
+    count = threads or (1 if sweep else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    torch.set_num_threads(int(count or 1))
+    torch.set_flush_denormal(True)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def trainer_factory(node: DictConfig) -> tuple[Callable[..., lightning.Trainer], dict[str, Any]]:
+    """A maker of Trainers from the `trainer` node, and those of its settings that determine a result.
+
+    Raises:
+        ConfigError: this machine lacks the accelerator, or a setting that the Trainer refuses.
+    """
+    settings: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    overfit = settings.get("overfit_batches", 0)
+
+    def make(**overrides: Any) -> lightning.Trainer:
+        merged = {**settings, **{key: value for key, value in overrides.items()}}
+        if overfit and overrides.get("max_epochs"):
+            merged["overfit_batches"] = 0  # the check concerns the baseline
+        try:
+            return instantiate(merged, _convert_="all")
+        except Exception as error:
+            if isinstance(error, BiasmaskError):
+                raise
+            detail = str(error.__cause__ or error).splitlines()[0]
+            raise ConfigError(
+                f"trainer={settings.get('accelerator')}, devices={settings.get('devices')}: {detail}; "
+                "trainer=cpu runs everywhere"
+            ) from error
+
+    return make, {key: value for key, value in settings.items() if key not in NEUTRAL_TRAINER_KEYS}
+
+
+def logger_factory(node: DictConfig | None) -> Callable[[str], Any]:
+    """Makes the loggers of a stage; each stage is a version of its own."""
+
+    def make(stage: str) -> Any:
+        loggers = []
+        for name, logger in (node or {}).items():
+            extra = {"version": stage} if name in ("csv", "tensorboard") else {}
+            loggers.append(instantiate(logger, **extra))
+        return loggers or False
+
+    return make
+
+
+@contextmanager
+def progress_bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for work that isn't a Trainer's, such as decoding."""
+    if not shown:
+        yield None
+        return
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+        task = None
+
+        def update(done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = progress.add_task(label, total=total)
+            progress.update(task, completed=done)
+
+        yield update
+
+
+def open_data(
+    node: DictConfig, attribute: str | None, image_size: int, cache_dir: str, progress: bool, needs_attribute: bool = True
+) -> ImageData:
+    """The data of a `data` node, with the debiased attribute first and those that are reported besides.
+
+    Raises:
+        ConfigError: no attribute was named.
+        DataError: whatever is wrong with the table or its images.
+    """
+    if attribute is None and needs_attribute:
+        defined = ", ".join((node.get("attributes") or {}).keys()) or "any column of the table"
+        raise ConfigError(f"no sensitive attribute was named: type attribute=<name> ({defined})")
+    source = instantiate(node.source)
+    definitions = OmegaConf.to_container(node.attributes, resolve=True) if node.get("attributes") else None
+    names = [*([attribute] if attribute else []), *(node.get("report_attributes") or [])]
+    with progress_bar("decode", progress) as update:
+        return open_image_data(
+            source,
+            definitions,  # type: ignore[arg-type]
+            names,
+            image_size,
+            Path(cache_dir),
+            update,
+            eval_batch_size=node.eval_batch_size,
+            num_workers=node.num_workers,
+            pin_memory=node.pin_memory,
+        )

@@ -1,0 +1,119 @@
+"""What all stages share: the key, the reuse of a finished stage, its record and its artefacts on disk."""
+
+import json
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning
+from safetensors.torch import load_file, save_file
+
+from biasmask.pipeline.checkpoints import load_model, save_model
+from biasmask.pipeline.context import Context, ModelState, StageRecord
+from biasmask.pipeline.store import hash_of, write_json
+
+
+class Stage(Protocol):
+    """One step of a run: it takes the model of the step before and gives a model."""
+
+    def run(self, name: str, state: ModelState | None, context: Context) -> ModelState: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the work of a stage gives: the model, and what is to be told about it."""
+
+    state: ModelState
+    label: str
+    epochs: int | None = None
+    facts: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class StoredStage:
+    """A stage whose result is kept in the store under everything that determined it.
+
+    Subclasses are dataclasses of primitives (their fields are part of the key) and define `work` and `inputs`.
+    """
+
+    def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
+        """JSON-able description of all that determines the result, beside the stage's own fields."""
+        raise NotImplementedError
+
+    def work(self, name: str, state: ModelState | None, context: Context, folder: Path) -> Outcome:
+        """Do it; `folder` may take further artefacts."""
+        raise NotImplementedError
+
+    def run(self, name: str, state: ModelState | None, context: Context) -> ModelState:
+        """The model after this stage, from the store if it was made before."""
+        kind = type(self).__name__
+        inputs = {
+            "stage": kind,
+            "settings": asdict(self),  # type: ignore[call-overload]
+            "model": state.key if state else None,
+            "seed": context.seed,
+            **self.inputs(state, context),
+        }
+        started = time.perf_counter()
+
+        def make(folder: Path) -> None:
+            lightning.seed_everything(context.seed, workers=True, verbose=False)
+            outcome = self.work(name, state, context, folder)
+            save_model(folder / "model.ckpt", outcome.state, {"stage": name})
+            if outcome.state.mask is not None:
+                save_file(outcome.state.mask, folder / "mask.safetensors")
+                write_json(folder / "mask.json", outcome.state.mask_info)
+            record = {
+                "label": outcome.label,
+                "epochs": outcome.epochs,
+                "seconds": round(time.perf_counter() - started, 3),
+                "notes": list(outcome.notes),
+                **(outcome.facts or {}),
+            }
+            write_json(folder / "record.json", record)
+
+        folder, reused = context.store.obtain(kind.lower(), hash_of(inputs), make, inputs)
+        record = json.loads((folder / "record.json").read_text())
+        context.records.append(StageRecord(stage=name, reused=reused, **record))
+        context.history.extend({**row, "stage": name} for row in read_history(folder))
+        return read_state(folder)
+
+
+def read_state(folder: Path) -> ModelState:
+    """The model that a finished stage left in its folder."""
+    state = load_model(folder / "model.ckpt")[0]
+    if not (folder / "mask.safetensors").is_file():
+        return state
+    mask_info = json.loads((folder / "mask.json").read_text())
+    return replace(state, mask=load_file(folder / "mask.safetensors"), mask_info=mask_info)
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The training curves of a stage, one row an epoch and figure."""
+    path = folder / "history.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Silence what Lightning warns about and what is meant here: loaders without workers, walks without an optimizer."""
+    with warnings.catch_warnings():
+        for message in (
+            r".*does not have many workers.*",
+            r".*configure_optimizers.* returned .None.*",
+            r".*The number of training batches.*",
+            r".*training_step. returned .None.*",
+            r".*lr_scheduler.step.*",
+            r".*custom batch sampler.*",
+            r".*You are trying to .self.log.*",
+            r".*MPS available but not used.*",
+            r".*GPU available but not used.*",
+            r".*GLOO.*|.*gloo.*",
+            r".*isinstance\(treespec, LeafSpec\).*",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield

@@ -1,0 +1,186 @@
+"""A run from its configuration to its report: baseline, the stages of the method, judging, artefacts."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from safetensors.torch import save
+
+from biasmask.errors import ConfigError, MethodError
+from biasmask.pipeline import run_folder, setup
+from biasmask.pipeline.baseline import Baseline, ModelConfig, load_users_checkpoint
+from biasmask.pipeline.checkpoints import save_model
+from biasmask.pipeline.context import Context, ModelState, StageRecord
+from biasmask.pipeline.export import write_delta, write_timm_weights
+from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
+from biasmask.pipeline.predictions import write_predictions
+from biasmask.pipeline.store import ArtefactStore, write_atomically, write_json
+from biasmask.report.html import write_report
+from biasmask.report.tables import write_metrics_csv
+from biasmask.report.terminal import print_summary
+
+
+def train(config: DictConfig) -> float:
+    """Run everything that the configuration says, and print the summary.
+
+    Returns:
+        The objective of a hyper-parameter search: the equalized-odds gap (mean) of the final model on the validation
+        split, plus ten times the AUROC lost there beyond 0.01. It never looks at a test split.
+    """
+    hydra = HydraConfig.get()
+    setup.set_threads(config.threads, sweep=hydra.mode == RunMode.MULTIRUN)
+    run_dir = Path(hydra.runtime.output_dir)
+    with run_folder.claimed(run_dir, run_folder.config_text(config)):
+        run_folder.write_provenance(run_dir, list(hydra.overrides.task), "src/train.py")
+        return Run(config, run_dir).execute()
+
+
+class Run:
+    """One run; `execute` goes from the table to the report."""
+
+    def __init__(self, config: DictConfig, run_dir: Path):
+        self.config, self.run_dir = config, run_dir
+        self.console = Console()
+        self.metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
+
+    def execute(self) -> float:
+        model = ModelConfig(**OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
+        users = load_users_checkpoint(model) if model.ckpt_path else None
+        context = self.context((users.hyper if users else model.hyper())["image_size"])
+        report = context.data.check(list(context.data.attributes.values()))
+        write_json(self.run_dir / "checker.json", report.to_dict())
+        for warning in report.warnings:
+            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
+        report.raise_if_fatal()
+        stages = self.stages()
+        for split in [*(() if users else ("train",)), "val", "test", *(("debias",) if stages else ())]:
+            context.data.require(split)
+        base = self.base(context, users)
+        final = base
+        for name, stage in stages.items():
+            final = stage.run(name, final, context)
+        return self.finish(context, base, final, debiased=bool(stages))
+
+    def context(self, image_size: int) -> Context:
+        config = self.config
+        make_trainer, trainer_key = setup.trainer_factory(config.trainer)
+        needed = bool(config.debias.stages)
+        data = setup.open_data(
+            config.data, config.attribute, image_size, config.paths.cache_dir, config.progress, needs_attribute=needed
+        )
+        attribute = data.attributes[config.attribute] if config.attribute else None
+        return Context(
+            data=data,
+            attribute=attribute,  # type: ignore[arg-type]
+            seed=config.seed,
+            make_trainer=make_trainer,
+            trainer_key=trainer_key,
+            store=ArtefactStore(Path(config.paths.store_dir), on_wait=self.console.print),
+            progress=config.progress,
+            loggers=setup.logger_factory(config.logger),
+            callbacks=lambda: [instantiate(node) for node in (config.callbacks or {}).values()],
+        )
+
+    def stages(self) -> dict[str, Any]:
+        """The method's stages in their order.
+
+        Raises:
+            ConfigError: the list names a stage that has no node.
+        """
+        stages = {}
+        for name in self.config.debias.stages:
+            if name not in self.config.debias:
+                raise ConfigError(f"debias.stages names `{name}`, and there is no node debias.{name}")
+            stages[name] = instantiate(self.config.debias[name], _recursive_=False, _convert_="all")
+        return stages
+
+    def base(self, context: Context, users: ModelState | None) -> ModelState:
+        if users is None:
+            stage: Baseline = instantiate(self.config.baseline, _recursive_=False, _convert_="all")
+            return stage.run("baseline", None, context)
+        label = f"{users.hyper['backbone']} from {Path(self.config.model.ckpt_path).name}"
+        context.records.append(StageRecord("baseline", label, 0.0, reused=True, notes=["your checkpoint"]))
+        return users
+
+    def finish(self, context: Context, base: ModelState, final: ModelState, debiased: bool) -> float:
+        rule = self.metrics["threshold_rule"]
+        states = {"base": base, **({"debiased": final} if debiased else {})}
+        models = {name: judge(state, context, ["val", "test"], name, rule) for name, state in states.items()}
+        content, _ = compare(models, context.data, ["test"], self.metrics)
+        verdict = None
+        if debiased:
+            collapsed, words = collapse_of(models["base"], models["debiased"])
+            content["collapse"] = {"collapsed": collapsed, "text": words, "split": "val"}
+            verdict = words if collapsed else None
+        self.write_artefacts(context, states, models, content, verdict)
+        print_summary(self.run_dir, self.console)
+        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        return self.objective(context, models)
+
+    def write_artefacts(
+        self,
+        context: Context,
+        states: dict[str, ModelState],
+        models: dict[str, Judged],
+        content: dict[str, Any],
+        verdict: str | None,
+    ) -> None:
+        run_dir, config = self.run_dir, self.config
+        for name, judged in models.items():
+            about = {
+                "model": name,
+                "threshold": judged.threshold,
+                "attribute": config.attribute,
+                "data": OmegaConf.to_container(config.data, resolve=True),
+                "metrics": self.metrics,
+            }
+            save_model(run_dir / "checkpoints" / f"{name}.ckpt", states[name], about)
+            for split, frame in judged.frames.items():
+                write_predictions(run_dir / "predictions" / f"{name}_{split}.parquet", frame)
+        final = states.get("debiased")
+        if final is not None:
+            write_timm_weights(run_dir / "debiased_timm.pt", final)
+            write_delta(run_dir / "delta.safetensors", states["base"], final)
+            if final.mask is not None:
+                write_atomically(run_dir / "mask.safetensors", save(final.mask))
+                write_json(run_dir / "mask.json", final.mask_info)
+        run_folder.write_records(run_dir, context.records, context.history)
+        write_json(run_dir / "metrics.json", content)
+        write_json(run_dir / "run.json", self.about(context, states["base"], final is not None, verdict))
+        write_metrics_csv(run_dir)
+        write_report(run_dir)
+
+    def about(self, context: Context, base: ModelState, debiased: bool, verdict: str | None) -> dict[str, Any]:
+        config = self.config
+        return {
+            "experiment": config.name,
+            "method": config.debias.name,
+            "label": config.debias.label,
+            "dataset": context.data.table.name,
+            "attribute": config.attribute,
+            "group_names": {name: list(a.group_names) for name, a in context.data.attributes.items()},
+            "class_names": list(context.data.table.class_names),
+            "backbone": base.hyper["backbone"],
+            "image_size": base.hyper["image_size"],
+            "seed": config.seed,
+            "collapsed": verdict,
+            "final": "debiased" if debiased else "base",
+        }
+
+    def objective(self, context: Context, models: dict[str, Judged]) -> float:
+        quick = {**self.metrics, "n_bootstrap": 0}
+        content, _ = compare(models, context.data, ["val"], quick)
+        final = content["models"][list(models)[-1]]
+        base = content["models"]["base"]
+        gap = final.get(f"val/equalized_odds_mean/{self.config.attribute}", {}).get("value")
+        if gap is None:
+            return math.nan
+        lost = base["val/auroc"]["value"] - final["val/auroc"]["value"]
+        if not math.isfinite(lost):
+            raise MethodError("AUROC on the validation split is undefined: it holds rows of one class only")
+        return float(gap + 10 * max(0.0, lost - 0.01))

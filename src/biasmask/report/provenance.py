@@ -1,0 +1,194 @@
+"""What was done and with what: stages, mask settings, threshold and the checker's counts, as rows of text."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from biasmask.report.formats import count, duration, number, percent, small_number
+from biasmask.report.run_folder import RunFolder
+
+MINIMUM_CELL = 10
+# Lists of the checker that have a sentence of their own in the report, or that repeat others.
+SHOWN_ELSEWHERE = {"counts", "splits", "exclusions", "missing_attributes", "warnings", "errors", "class_names"}
+NO_GROUP = "(missing)"
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """A stage in words."""
+
+    name: str
+    label: str
+    time: str
+    epochs: str
+    edited: str
+    largest_change: str
+    outside: str
+    outside_changed: bool
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Group x target counts of one attribute: a row a group, two columns a split."""
+
+    attribute: str
+    splits: list[str]
+    rows: list[tuple[str, list[tuple[str, bool]]]]
+    missing: list[tuple[str, int]]
+
+
+def stage_rows(run: RunFolder) -> list[StageRow]:
+    """Stages in their order: what they are, how long they took, and what they changed."""
+    rows = []
+    for stage in run.stages:
+        edited, parameters, outside = (stage.get(name) for name in ("edited", "parameters", "changed_outside"))
+        change = stage.get("largest_change")
+        share = f" ({percent(edited / parameters)})" if edited is not None and parameters else ""
+        rows.append(
+            StageRow(
+                name=str(stage.get("stage", "")),
+                label=str(stage.get("label") or ""),
+                time=duration(stage.get("seconds")) + (", reused" if stage.get("reused") else ""),
+                epochs=count(stage.get("epochs")),
+                edited="–" if edited is None else f"{count(edited)} of {count(parameters)}{share}",
+                largest_change="–" if change is None else small_number(change),
+                outside=count(outside),
+                outside_changed=bool(outside),
+                notes=[str(note) for note in stage.get("notes") or []],
+            )
+        )
+    return rows
+
+
+def facts(run: RunFolder) -> list[tuple[str, str]]:
+    """The run in pairs of name and value; what is not known is left out."""
+    read = run.run
+    size = read.get("image_size")
+    backbone = read.get("backbone")
+    pairs = [
+        ("Data set", read.get("dataset")),
+        ("Target", " / ".join(map(str, read.get("class_names") or []))),
+        ("Attribute", run.attribute),
+        ("Groups", ", ".join(run.groups(run.attribute)) if run.attribute else None),
+        ("Method", read.get("method")),
+        ("Backbone", f"{backbone}, {size} px" if backbone and size else backbone),
+        ("Seed", read.get("seed")),
+    ]
+    return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+
+
+def threshold_facts(run: RunFolder) -> list[tuple[str, str]]:
+    """The frozen threshold of each model."""
+    return [(model, number(run.threshold_of(model))) for model in run.models]
+
+
+def mask_facts(mask: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings of a mask and of the importance pass it came from."""
+    selected, parameters = mask.get("selected"), mask.get("parameters")
+    share = f" ({percent(selected / parameters)})" if selected is not None and parameters else ""
+    pairs: list[tuple[str, Any]] = [
+        ("Kind", mask.get("kind")),
+        ("Made from", mask.get("source")),
+        ("Granularity", mask.get("granularity")),
+        ("Edit fraction asked for", in_percent(mask.get("edit_fraction"))),
+        ("Selected parameters", f"{count(selected)} of {count(parameters)}{share}"),
+        ("Threshold on the ratio", None if mask.get("threshold") is None else small_number(mask["threshold"])),
+    ]
+    for name, value in (mask.get("importance") or {}).items():
+        pairs.append((f"Importance: {name.replace('_', ' ')}", plain_value(value)))
+    pairs.append(("Source checkpoint (SHA-256)", mask.get("source_checkpoint")))
+    return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+
+
+def in_percent(share: float | None) -> str | None:
+    return None if share is None else percent(float(share))
+
+
+def plain_value(value: Any) -> str:
+    """A value from a JSON file in words.
+
+    >>> plain_value(True), plain_value(1200), plain_value(None)
+    ('yes', '1,200', '–')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return count(value)
+    return small_number(value) if isinstance(value, float) else str(value)
+
+
+def count_tables(run: RunFolder) -> list[CountTable]:
+    """The checker's counts: for each attribute, groups by split and target; a cell below the minimum is marked."""
+    checker = run.checker or {}
+    counts = checker.get("counts") or {}
+    minimum = int(checker.get("minimum_cell") or MINIMUM_CELL)
+    names = class_names(run)
+    attributes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    tables = []
+    for attribute in sorted(attributes, key=lambda name: name != run.attribute):
+        splits = [split for split in counts if attribute in counts[split]]
+        groups = dict.fromkeys(group for split in splits for group in counts[split][attribute])
+        rows = []
+        for group in groups:
+            cells = []
+            for split in splits:
+                cell = counts[split][attribute].get(group) or {}
+                for name in names:
+                    value = int(cell.get(name) or 0)
+                    cells.append((count(value), value < minimum and group != NO_GROUP))
+            rows.append((group, cells))
+        rows.sort(key=lambda row: row[0] == NO_GROUP)
+        missing = (checker.get("missing_attributes") or {}).get(attribute) or {}
+        reasons = [(str(reason), int(value)) for reason, value in missing.items() if value]
+        tables.append(CountTable(attribute, splits, rows, reasons))
+    return tables
+
+
+def class_names(run: RunFolder) -> list[str]:
+    """Names of the negative and the positive class."""
+    named = (run.checker or {}).get("class_names") or run.run.get("class_names") or ("negative", "positive")
+    return [str(name) for name in named]
+
+
+def other_checks(checker: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every further finding of the checker: its name and how many, with up to five examples."""
+    return [
+        (name.replace("_", " "), listed(value))
+        for name, value in checker.items()
+        if name not in SHOWN_ELSEWHERE and value is not None
+    ]
+
+
+def listed(value: Any) -> str:
+    """A list or mapping as its length and first members; a mapping with a `count` as that count and its examples.
+
+    >>> listed([]), listed(["a", "b"]), listed({"7": "truncated"})
+    ('none', '2: a, b', '1: 7 (truncated)')
+    >>> listed({"count": 9, "examples": ["a"]}), listed({"count": 0, "examples": []})
+    ('9: a and more', 'none')
+    """
+    if isinstance(value, Mapping) and "count" in value:
+        examples = [member_text(member) for member in value.get("examples") or []]
+        more = " and more" if len(examples) < value["count"] else ""
+        return f"{value['count']:,}: {', '.join(examples)}{more}" if value["count"] else "none"
+    if isinstance(value, Mapping):
+        return shorten(f"{key} ({member_text(member)})" for key, member in value.items())
+    if isinstance(value, (list, tuple)):
+        return shorten(member_text(member) for member in value)
+    return "none" if value in (0, "") else plain_value(value)
+
+
+def member_text(member: Any) -> str:
+    if isinstance(member, Mapping):
+        return ", ".join(f"{key} {member_text(value)}" for key, value in member.items())
+    return ", ".join(map(str, member)) if isinstance(member, (list, tuple)) else str(member)
+
+
+def shorten(members: Iterable[str], most: int = 5) -> str:
+    texts = list(members)
+    if not texts:
+        return "none"
+    return f"{len(texts):,}: {', '.join(texts[:most])}" + (" and more" if len(texts) > most else "")

@@ -1,0 +1,80 @@
+"""The before/after table in the terminal."""
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from biasmask.report.formats import count, interval, number, percent, signed
+from biasmask.report.run_folder import Estimate, load_run_folder
+from biasmask.report.tables import Row, compare
+from biasmask.report.verdict import judge
+
+STYLES = {"better": "green", "worse": "bold red", "changed": "yellow"}
+VERDICT_STYLES = {"fell": "bold green", "rose": "bold red", "collapsed": "bold red"}
+
+
+def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
+    """Print a run's figures before and after, the verdict last.
+
+    For each test set: gaps of the debiased attribute, rates by group, overall performance. With one model there is no
+    difference column. Undefined figures read `undefined`; their reasons stand below the table.
+
+    Args:
+        run_dir: Run folder or evaluation folder with `metrics.json`.
+        console: Where to print; the standard output by default.
+
+    Raises:
+        StoreError: The folder has no figures.
+    """
+    run = load_run_folder(run_dir)
+    console = console or Console()
+    for test_set in run.test_sets:
+        table = Table(title=Text(f"Test set: {test_set}"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        table.add_column("metric", overflow="fold")
+        for model in run.models:
+            table.add_column(Text(model), justify="right", no_wrap=True)
+        if run.compares:
+            table.add_column(f"difference ({percent(run.confidence, 0)} interval)", justify="right")
+        table.add_column("n (positive)", justify="right", no_wrap=True)
+        reasons = {}
+        shown = [section for section in compare(run, test_set) if section.rows[0].key.attribute in (None, run.attribute)]
+        for section in shown:
+            table.add_row(Text(section.title, style="bold"))
+            for row in section.rows:
+                table.add_row(*row_cells(row, run.compares))
+                if row.reason:
+                    reasons[row.reason] = None
+            table.add_section()
+        console.print(table)
+        for reason in reasons:
+            console.print(Text(f"  note: {reason}", style="dim"))
+        if any(row.small for section in shown for row in section.rows):
+            console.print(Text("  * rests on fewer than 30 samples", style="dim"))
+    for test_set in run.test_sets:
+        verdict = judge(run, test_set)
+        prefix = f"{test_set}: " if len(run.test_sets) > 1 else ""
+        console.print(Text(prefix + verdict.sentence, style=VERDICT_STYLES.get(verdict.state, "bold")))
+
+
+def row_cells(row: Row, compares: bool) -> list[Text]:
+    """A row as texts, never as markup: names come from the user's table."""
+    cells = [Text(f"  {row.label}"), *(Text(value_text(estimate)) for estimate in row.estimates)]
+    if compares:
+        cells.append(Text(difference_text(row.difference), style=STYLES.get(row.change or "", "")))
+    positive = "" if row.n_positive is None else f" ({count(row.n_positive)})"
+    cells.append(Text(count(row.n) + positive + ("*" if row.small else " ")))
+    return cells
+
+
+def value_text(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else number(estimate.value)
+
+
+def difference_text(difference: Estimate | None) -> str:
+    if difference is None:
+        return "–"
+    shown = interval(difference.low, difference.high, plus=True)
+    return signed(difference.value) + (f" ({shown})" if shown else "")
