@@ -189,9 +189,9 @@ def sigmoid(logit: np.ndarray) -> np.ndarray:
 
 
 def mask(hostile: bool) -> dict:
-    """A mask over 66 tensors of an inverted-residual net, denser in the middle blocks."""
+    """A mask over 69 tensors of an inverted-residual net, denser in the middle blocks."""
     rng = np.random.default_rng(5)
-    shapes: list[tuple[str, list[int]]] = [("conv_stem.weight", [32, 3, 3, 3]), ("bn1.weight", [32]), ("bn1.bias", [32])]
+    shapes = [("conv_stem.weight", [32, 3, 3, 3]), ("bn1.weight", [32]), ("bn1.bias", [32])]
     width = 32
     for block in range(7):
         out = 16 * (block + 1)

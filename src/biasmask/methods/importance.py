@@ -258,7 +258,7 @@ def _check_loss(name: str, loss: Tensor) -> None:
         shape = tuple(loss.shape)
         raise ValueError(f"loss {name!r} must be one number with a gradient, got shape {shape}: is grad disabled?")
     if not bool(torch.isfinite(loss)):
-        raise ValueError(f"loss {name!r} is {float(loss)}: check the model's weights and the inputs of this batch")
+        raise ValueError(f"loss {name!r} is {loss.item()}: check the model's weights and the inputs of this batch")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -212,9 +212,9 @@ def freeze_norm_statistics(module: nn.Module) -> list[str]:
 
 
 def _gradient_hook(guarded: _Guarded) -> Callable[[Tensor], None]:
-    # After accumulation, not before: torch.autograd.grad, which the importances use, does not come by here, and DDP reads
-    # the gradient after this hook. Not in place: two parameters may share the memory of their gradients (a view plus a
-    # view), and then each would lose what the other's mask leaves out.
+    # After accumulation, not before: torch.autograd.grad, which the importances use, does not come by here, and DDP
+    # reads the gradient after this hook. Not in place: two parameters may share the memory of their gradients (a view
+    # plus a view), and then each would lose what the other's mask leaves out.
     def hook(parameter: Tensor) -> None:
         if parameter.grad is None:
             return

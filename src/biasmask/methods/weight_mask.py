@@ -74,8 +74,8 @@ def hard_mask(scores: Tensors, edit_fraction: float, granularity: Granularity = 
 
     `weight`: exactly round(edit_fraction * n) of the n parameters; ties go to the earlier parameter, then the smaller
     flat index. `channel`: whole rows (index of dimension 0; an entry where there is one dimension), ranked by their
-    mean score. `layer`: all tensors of a module (names that agree up to the last dot), ranked by their mean score. For these
-    two the budget still counts parameters: the number of units whose size comes nearest to it.
+    mean score. `layer`: all tensors of a module (names that agree up to the last dot), ranked by their mean score. For
+    these two the budget still counts parameters: the number of units whose size comes nearest to it.
 
     Args:
         scores: name -> float tensor, finite; the order of the names breaks ties.

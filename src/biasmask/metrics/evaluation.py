@@ -5,9 +5,9 @@ strata of their own), so that every draw has the table's number of positives and
 attribute. Groups of further attributes vary in size from draw to draw. Rows without an attribute stay in the overall
 figures and are left out of that attribute's group figures and gaps. There are intervals and no p-values.
 
-Three limits. Rows are drawn one by one, so several rows of one subject make intervals too narrow. Intervals are for tables
-with these numbers of positives and negatives per group: figures that move with the share of positives (selection rate,
-accuracy, PPV, mean score, demographic parity) would vary more between tables whose shares vary. And a gap is never
+Three limits. Rows are drawn one by one, so several rows of one subject make intervals too narrow. Intervals are for
+tables with these numbers of positives and negatives per group: figures that move with the share of positives (selection
+rate, accuracy, PPV, mean score, demographic parity) vary more between tables whose shares vary. And a gap is never
 negative, so its percentile interval leans upwards and says little about "is the gap 0": look at the groups' own rates.
 """
 

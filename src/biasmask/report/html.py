@@ -26,7 +26,7 @@ def write_report(run_dir: Path | str) -> Path:
     The same folder gives the same bytes: no date, no random names. Strings from tables and configs are escaped.
 
     Args:
-        run_dir: Folder with `metrics.json`; every other file may be missing, and its part of the report is then left out.
+        run_dir: Folder with `metrics.json`; any other file may be missing: its part is left out.
 
     Returns:
         Path of the report.
@@ -110,8 +110,8 @@ def page_content(run: RunFolder) -> dict[str, Any]:
 def title(run: RunFolder) -> str:
     """Data set, attribute and method as far as they are known, such as `ham10000 by age: bmft`."""
     dataset, method = (str(run.run.get(name) or "") for name in ("dataset", "method"))
-    head = " by ".join(word for word in (dataset, run.attribute) if word)
-    return ": ".join(word for word in (head, method) if word) or "Report"
+    head = " by ".join(word for word in (dataset or "Report", run.attribute) if word)
+    return ": ".join(word for word in (head, method) if word)
 
 
 def gaps_by_test_set(run: RunFolder) -> StripPlot | None:

@@ -17,7 +17,7 @@ from biasmask.report.tables import Row, compare
 
 INK, MUTED, HAIR, GROUND = "#1c2430", "#586374", "#dbe1e8", "#f1f3f6"
 COLOURS = {"base": "#4f6f8f", "final": "#c65a11"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "text.color": INK,
     "axes.edgecolor": HAIR, "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -40,19 +40,19 @@ def result_picture(run_dir: Path | str, path: Path | str) -> Path:
     """
     run = load_run_folder(run_dir)
     file = Path(path)
-    own = [row for section in compare(run, run.test_sets[0]) for row in section.rows if row.key.attribute == run.attribute]
+    rows = [row for section in compare(run, run.test_sets[0]) for row in section.rows]
+    own = [row for row in rows if row.key.attribute == run.attribute]
     gaps = [row for row in own if row.key.group is None and row.key.metric != "auroc_worst_group"]
     rates = [row for row in own if row.key.metric in ("tpr", "fpr")]
     if not own:
-        raise StoreError(f"{run.path / 'metrics.json'}: no figure of an attribute to draw; evaluate with attribute=<name>")
+        raise StoreError(f"{run.path / 'metrics.json'}: no figure of an attribute; evaluate with attribute=<name>")
     tensors = (run.mask or {}).get("tensors") or []
-    rows = max(len(gaps), len(rates))
-    heights = [0.5 + 0.36 * rows, *([1.5] if tensors else [])]
+    heights = [0.5 + 0.36 * max(len(gaps), len(rates)), *([1.5] if tensors else [])]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, sum(heights) + 0.9), layout="constrained")
         grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
         draw_dots(figure.add_subplot(grid[0, 0]), run, gaps, f"Gaps between groups of {run.attribute} (0 is equal)")
-        draw_dots(figure.add_subplot(grid[0, 1]), run, rates, "TPR (higher is better), FPR (lower is better)", end=1.0)
+        draw_dots(figure.add_subplot(grid[0, 1]), run, rates, "Rates by group", end=1.0)
         if tensors:
             draw_map(figure.add_subplot(grid[1, :]), run.mask or {}, tensors)
         handles = [
@@ -90,7 +90,8 @@ def draw_dots(axes: Axes, run: RunFolder, rows: list[Row], title: str, end: floa
                 axes.text(0.01, y, "undefined", va="center", color=MUTED, fontsize=7.5, fontstyle="italic")
                 continue
             if estimate.has_interval:
-                axes.plot([estimate.low, estimate.high], [y, y], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
+                ends = [estimate.low, estimate.high]
+                axes.plot(ends, [y, y], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
             axes.plot([estimate.value], [y], marker=marker, color=COLOURS[kind], markersize=5.5, clip_on=False)
     axes.set_yticks(range(len(rows)), [plain(label_of(row)) for row in rows])
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)

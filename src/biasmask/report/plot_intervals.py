@@ -1,4 +1,4 @@
-"""Dots with intervals, before and after: strips as wide as their box, so that they read alike on a phone and on paper."""
+"""Dots with intervals, before and after: strips as wide as their box, to read alike on a phone and on paper."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ DIAMOND = "M0 -5.5 5.5 0 0 5.5 -5.5 0z"
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of the picture: label, what it rests on, the drawn strip, and the difference in figures; for one model its value."""
+    """A row: label, what it rests on, the drawn strip, and the difference in figures (for one model its value)."""
 
     label: str
     note: str
@@ -70,7 +70,8 @@ def strip_plot(
     """
     bounds = [b for row in rows for e in row.estimates if e is not None for b in (e.value, e.high) if b == b]
     marks = ticks(0.0, max([*bounds, 0.05]) if upper is None else upper)
-    strips = [draw_row(run, row, label, marks) for row, label in zip(rows, labels or map(short_label, rows), strict=True)]
+    named = zip(rows, labels or map(short_label, rows), strict=True)
+    strips = [draw_row(run, row, label, marks) for row, label in named]
     return StripPlot(title, strips, draw_axis(marks))
 
 

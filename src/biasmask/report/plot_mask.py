@@ -64,8 +64,8 @@ def mask_map(mask: dict[str, Any]) -> MaskMap | None:
     densities = [density_of(tensor) for tensor in tensors]
     expected = mask.get("edit_fraction")
     expected = math.nan if expected is None or mask.get("kind") == "soft" else float(expected)
-    top = ticks(0.0, max([d for d in densities if math.isfinite(d)] + [expected if expected == expected else 0.0, 0.02]))[-1]
-    top = min(top, 1.0) if max(densities) <= 1 else top
+    highest = max([value for value in (*densities, expected) if math.isfinite(value)] + [0.02])
+    top = min(ticks(0.0, highest)[-1], max(highest, 1.0))
     most = max(min(len(block.tensors), BARS_A_LINE) for block in blocks)
     rows = [row for block in blocks for row in block_rows(block, most, top, expected)]
     return MaskMap(overview(blocks, top, expected), rows, tick_label(top), percent(expected))
@@ -79,9 +79,9 @@ def density_of(tensor: dict[str, Any]) -> float:
 def group_blocks(tensors: Sequence[dict[str, Any]]) -> list[Block]:
     """Cut the list of tensors into blocks: the longest common name parts that give at most 26 rows.
 
-    >>> names = ["stem.weight", "blocks.0.a.weight", "blocks.0.b.weight", "blocks.0.c.weight", "blocks.1.a.weight"]
-    >>> [(b.name, len(b.tensors)) for b in group_blocks([{"name": n} for n in names])]
-    [('stem', 1), ('blocks.0', 3), ('blocks.1', 1)]
+    >>> names = ["stem.weight", *(f"blocks.{i}.{part}.weight" for i in range(2) for part in "abcd")]
+    >>> [(block.name, len(block.tensors)) for block in group_blocks([{"name": name} for name in names])]
+    [('stem', 1), ('blocks.0', 4), ('blocks.1', 4)]
     """
     best: list[Block] = []
     for depth in range(1, 6):

@@ -1,4 +1,4 @@
-"""Pictures made from stored predictions: ROC curves by group with the operating point, and score histograms by target."""
+"""Pictures from stored predictions: ROC curves by group with the operating point, score histograms by target."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,8 @@ def roc_figure(run: RunFolder, test_set: str, attribute: str) -> RocFigure | Non
         frame = run.predictions(model, test_set)
         if frame is None or f"attribute:{attribute}" not in frame:
             continue
-        curves = [roc_group(frame, attribute, group, run.threshold_of(model), place) for place, group in enumerate(groups)]
+        threshold = run.threshold_of(model)
+        curves = [roc_group(frame, attribute, group, threshold, place) for place, group in enumerate(groups)]
         label = f"ROC curves of {model} on {test_set} by {attribute}: " + "; ".join(
             f"{group} AUROC {auroc_words(run, model, test_set, attribute, group)}" for group in groups
         )
@@ -87,12 +88,13 @@ def roc_group(frame: pd.DataFrame, attribute: str, group: str, threshold: float,
     if not len(hits):
         return Markup("")
     xs, ys = LEFT + SIDE * false_alarms, TOP + SIDE * (1 - hits)
-    pieces = [element("polyline", points=points(xs, ys), class_=f"roc g{place % 6}")]
+    pieces = [element("polyline", points=points(xs.tolist(), ys.tolist()), class_=f"roc g{place % 6}")]
     said = own["score"].to_numpy(float) >= threshold
     target = own["target"].to_numpy(int)
     if np.isfinite(threshold):
         x, y = said[target == 0].mean(), said[target == 1].mean()
-        pieces.append(element("circle", cx=LEFT + SIDE * x, cy=TOP + SIDE * (1 - y), r=5, class_=f"operating g{place % 6}"))
+        cx, cy = LEFT + SIDE * x, TOP + SIDE * (1 - y)
+        pieces.append(element("circle", cx=cx, cy=cy, r=5, class_=f"operating g{place % 6}"))
     return join(pieces)
 
 
@@ -131,10 +133,11 @@ def roc_axes() -> list[Markup]:
             element("text", tick_label(mark), x=x, y=bottom + 14, text_anchor="middle", class_="tick"),
             element("text", tick_label(mark), x=LEFT - 5, y=y + 4, text_anchor="end", class_="tick"),
         ]
+    upright = f"translate(10 {TOP + SIDE / 2:g}) rotate(-90)"
     pieces += [
         element("line", x1=LEFT, y1=bottom, x2=right, y2=TOP, class_="chance"),
         element("text", "FPR", x=LEFT + SIDE / 2, y=bottom + 30, text_anchor="middle", class_="axis-name"),
-        element("text", "TPR", transform=f"translate(10 {TOP + SIDE / 2}) rotate(-90)", text_anchor="middle", class_="axis-name"),
+        element("text", "TPR", transform=upright, text_anchor="middle", class_="axis-name"),
     ]
     return pieces
 
@@ -146,14 +149,16 @@ def swatch(place: int) -> Markup:
 
 
 def histogram_figure(run: RunFolder, test_set: str, attribute: str) -> HistogramFigure | None:
-    """Score histograms by group and target; the same vertical scale for all models of a group; None without predictions."""
-    frames = {model: run.predictions(model, test_set) for model in run.models}
+    """Score histograms by group and target, one vertical scale for all models of a group; None without predictions."""
     column = f"attribute:{attribute}"
+    frames = {model: run.predictions(model, test_set) for model in run.models}
     if any(frame is None or column not in frame for frame in frames.values()):
         return None
     rows = []
     for group in run.groups(attribute):
-        shares = {model: target_shares(frame[frame[column] == group]) for model, frame in frames.items() if frame is not None}
+        shares = {
+            model: target_shares(frame[frame[column] == group]) for model, frame in frames.items() if frame is not None
+        }
         top = max([float(share.max()) for pair in shares.values() for share, _ in pair] + [1e-9])
         panels = [
             Panel(model, histogram(run, model, group, shares[model], top, model_class(run, place)))

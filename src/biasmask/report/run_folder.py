@@ -12,6 +12,7 @@ import pandas as pd
 from biasmask.errors import StoreError
 
 TRAINING_SPLITS = ("train", "debias", "val")
+FIGURES = ("value", "low", "high")
 TEXT_FILES = ("config.yaml", "overrides.txt", "command.txt", "environment.txt")
 
 
@@ -56,8 +57,8 @@ class Estimate:
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "Estimate":
-        numbers = [math.nan if entry.get(name) is None else float(entry[name]) for name in ("value", "low", "high")]
-        return cls(*numbers, entry.get("n"), entry.get("n_positive"), entry.get("reason"))
+        value, low, high = (math.nan if entry.get(name) is None else float(entry[name]) for name in FIGURES)
+        return cls(value, low, high, entry.get("n"), entry.get("n_positive"), entry.get("reason"))
 
     @property
     def defined(self) -> bool:
@@ -153,7 +154,8 @@ class RunFolder:
         try:
             return pd.read_parquet(file)
         except Exception as error:  # pyarrow raises its own classes for a file that is cut off
-            raise StoreError(f"{file}: can't be read as Parquet ({first_line(error)}); run the evaluation again") from error
+            why = f"{file}: can't be read as Parquet ({first_line(error)}); run the evaluation again"
+            raise StoreError(why) from error
 
 
 def load_run_folder(run_dir: Path | str) -> RunFolder:

@@ -39,8 +39,9 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
         if run.compares:
             table.add_column(f"difference ({percent(run.confidence, 0)} interval)", justify="right")
         table.add_column("n (positive)", justify="right", no_wrap=True)
-        reasons = {}
-        shown = [section for section in compare(run, test_set) if section.rows[0].key.attribute in (None, run.attribute)]
+        reasons: dict[str, None] = {}
+        sections = compare(run, test_set)
+        shown = [section for section in sections if section.rows[0].key.attribute in (None, run.attribute)]
         for section in shown:
             table.add_row(Text(section.title, style="bold"))
             for row in section.rows:

