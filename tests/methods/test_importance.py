@@ -6,6 +6,7 @@ from torch import nn
 
 from biasmask.methods.importance import ImportanceSum, importances
 from biasmask.methods.losses import BiasLoss, bias_loss, class_balanced_bce
+from biasmask.methods.weight_mask import importance_ratio, reference_mask
 
 
 def _net() -> tuple[nn.Module, dict[str, nn.Parameter]]:
@@ -209,8 +210,17 @@ def test_importances_of_the_published_code(oracles, small_net, file, tolerance, 
         losses["loss_bias/eodds"] = losses["loss"] + 0.1 * losses["bias/eodds"].value
         total.add(losses, parameters)
     suffix = "fisher" if kind == "squared_gradient" else "grad"
-    for loss, found in total.mean(data["x"].dtype).items():
-        for name, value in found.items():
+    found = total.mean(data["x"].dtype)
+    for loss, of_loss in found.items():
+        # The published task loss is computed in float32 even where the net is in float64.
+        allowed = max(tolerance, 5e-7) if loss.startswith("loss") else tolerance
+        for name, value in of_loss.items():
             expected = data["imp"][f"{loss}/{suffix}"][name]
-            bound = tolerance * float(expected.abs().max())
+            bound = allowed * float(expected.abs().max())
             assert torch.allclose(value, expected, rtol=0, atol=bound), (loss, name)
+    if kind == "squared_gradient":
+        backbone = [name for name in parameters if name.startswith("net.")]
+        for short in criteria:
+            both = [{name: found[loss][name] for name in backbone} for loss in (f"bias/{short}", "loss")]
+            mask = reference_mask(importance_ratio(*both), 50)
+            assert all(torch.equal(mask[name], data["mask"][f"{short}/50"][name]) for name in backbone)

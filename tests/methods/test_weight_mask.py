@@ -102,8 +102,8 @@ def test_layers_are_modules_by_their_mean():
 
 def test_budget_counts_parameters_and_the_nearest_number_of_units_is_taken():
     scores = {"w": torch.tensor([[3.0] * 4, [2.0] * 4, [1.0] * 4])}
-    assert [_count(hard_mask(scores, f, "channel")) for f in (0.2, 0.45, 0.55, 0.9)] == [4, 4, 8, 12]
-    with pytest.raises(ValueError, match="less than half of the first channel"):
+    assert [_count(hard_mask(scores, f, "channel")) for f in (0.25, 0.45, 0.55, 0.9)] == [4, 4, 8, 12]
+    with pytest.raises(ValueError, match="at most half of the first channel"):
         hard_mask(scores, 0.1, "channel")
 
 

@@ -13,7 +13,7 @@ from biasmask.errors import StoreError
 from biasmask.report.html import write_report
 
 Copy = Callable[[Path], Path]
-VOID = {"meta", "br", "wbr", "line", "circle", "rect", "path", "polyline"}
+VOID = {"meta", "br", "wbr"}
 
 
 class Outline(HTMLParser):
@@ -114,6 +114,21 @@ def test_caution_of_a_defined_figure_is_shown(full_run: Path, copied: Copy) -> N
     with edited(run_dir / "metrics.json") as metrics:
         metrics["models"]["debiased"]["test/equalized_odds_mean/age"]["reason"] = "incomplete: group V has no positive"
     assert read(run_dir).count("incomplete: group V has no positive") >= 2  # in the verdict and in the table
+
+
+def test_a_masked_step_that_changed_nothing_is_not_credited(full_run: Path, copied: Copy) -> None:
+    run_dir = copied(full_run)
+    assert "changed no parameter" not in read(run_dir)
+    with edited(run_dir / "stages.json") as stages:
+        stages[2]["edited"] = 0
+    assert read(run_dir).count("(impair) changed no parameter") == 2  # beside the verdict and beside the map
+
+
+def test_changes_outside_the_mask_stand_out(full_run: Path, copied: Copy) -> None:
+    run_dir = copied(full_run)
+    with edited(run_dir / "stages.json") as stages:
+        stages[2]["changed_outside"] = 17
+    assert '<td class="worse">17</td>' in read(run_dir)
 
 
 def test_small_samples_are_marked(full_run: Path, copied: Copy) -> None:

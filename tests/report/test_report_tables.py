@@ -34,8 +34,7 @@ def printed(run_dir: Path) -> str:
 def test_sections_are_ordered(full_run: Path) -> None:
     sections = compare(load_run_folder(full_run), "test")
     assert [section.title for section in sections] == [
-        "Gaps between groups of age", "Groups of age", "Overall performance", "Gaps between groups of skin_tone",
-        "Groups of skin_tone",
+        "Gaps by age", "Rates by age", "Overall", "Gaps by skin_tone", "Rates by skin_tone",
     ]  # fmt: skip
     assert [str(row.key) for row in sections[1].rows[:3]] == [
         "test/tpr/age=below_60", "test/tpr/age=60_and_over", "test/fpr/age=below_60",
@@ -73,7 +72,7 @@ def test_csv_of_hostile_names_reads_back(hostile_run: Path) -> None:
 
 def test_terminal_has_gaps_first_and_the_verdict_last(full_run: Path) -> None:
     text = printed(full_run)
-    parts = ("Gaps between groups of age", "Groups of age", "Overall performance", "The equalized")
+    parts = ("Gaps by age", "Rates by age", "Overall", "The equalized")
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert "difference" in text and "n (positive)" in text and "skin_tone" not in text

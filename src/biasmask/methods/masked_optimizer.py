@@ -37,6 +37,7 @@ class _Guarded:
     start: Tensor
     keep: Tensor = field(init=False)
     original: Tensor = field(init=False)
+    dtype: torch.dtype = field(init=False)
 
     def __post_init__(self) -> None:
         self.fit()
@@ -44,6 +45,7 @@ class _Guarded:
     def fit(self) -> None:
         """Bring the bit patterns to the parameter's device, dtype and strides."""
         parameter = self.parameter.detach()
+        self.dtype = parameter.dtype
         bits = _bits(parameter)
         self.keep = torch.empty_like(bits).copy_(self.mask).neg_()
         start = torch.empty_like(parameter).copy_(self.start)
@@ -51,7 +53,7 @@ class _Guarded:
 
     def moved(self) -> bool:
         now, keep = self.parameter, self.keep
-        return now.device != keep.device or now.element_size() != keep.element_size() or now.stride() != keep.stride()
+        return now.device != keep.device or now.dtype != self.dtype or now.stride() != keep.stride()
 
 
 class EditLocality:

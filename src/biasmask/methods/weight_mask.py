@@ -136,7 +136,7 @@ def hard_masks(
         n_units = int((reached - count).abs().argmin())
         if n_units == 0:
             raise ValueError(
-                f"edit_fraction {fraction} is less than half of the first {granularity} ({int(reached[1])} of {n} "
+                f"edit_fraction {fraction} is at most half of the first {granularity} ({int(reached[1])} of {n} "
                 "parameters), the mask would be empty: raise it, or use a finer granularity"
             )
         chosen = torch.zeros(len(means), dtype=torch.bool)

@@ -1,5 +1,6 @@
 """The first stage: train a baseline on the train split, or take the user's trained checkpoint."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ class ModelConfig:
             "model_args": dict(self.args),
             "channels_last": self.channels_last,
         }
+
+    def weights_hash(self) -> str | None:
+        """SHA-256 of the file that the weights come from; None where they come from no file."""
+        path: Path | None = None
+        if self.weights == "package":
+            path = package_file(self.package or "", self.package_file or "")
+        elif self.weights not in ("none", "timm"):
+            path = Path(self.weights)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
 
     def initial_network(self, hyper: dict[str, Any]) -> tuple[Any, str]:
         """The network before training, and one phrase on where its weights come from."""
@@ -113,13 +123,9 @@ class Baseline(StoredStage):
     batch_size: int
 
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
-        weights = ModelConfig(**self.model)
-        source = None
-        if weights.weights == "package":
-            source = str(package_file(weights.package or "", weights.package_file or "") is not None)
         return {
             "trainer": context.trainer_key,
-            "initial": source,
+            "initial": ModelConfig(**self.model).weights_hash(),
             "data": context.data.fingerprint(("train", "val"), attribute=None),
         }
 

@@ -102,6 +102,12 @@ class Context:
     records: list[StageRecord] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def stage_key(self) -> dict[str, Any]:
+        """The Trainer settings that determine a debias stage, which has its own epochs and no clipping."""
+        own = ("max_epochs", "gradient_clip_val", "overfit_batches")
+        return {name: value for name, value in self.trainer_key.items() if name not in own}
+
     def trainer(self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any) -> lightning.Trainer:
         """A Trainer for one walk of a stage, with its progress bar and its history file."""
         callbacks = [*(extra or [])]

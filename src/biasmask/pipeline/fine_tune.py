@@ -73,7 +73,7 @@ class FineTune(StoredStage):
 
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         return {
-            "precision": context.trainer_key["precision"],
+            "trainer": context.stage_key,
             "data": context.data.fingerprint((self.split, "val"), context.attribute.name),
         }
 

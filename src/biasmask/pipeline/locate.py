@@ -84,7 +84,7 @@ class Locate:
             "settings": walk,
             "model": replace(state, mask=None).key,
             "seed": context.seed,
-            "precision": context.trainer_key["precision"],
+            "trainer": context.stage_key,
             "data": context.data.fingerprint((self.split,), context.attribute.name),
         }
 

@@ -69,18 +69,7 @@ def page_content(run: RunFolder) -> dict[str, Any]:
     """Everything that the template shows."""
     first = run.test_sets[0]
     tables = {test_set: compare(run, test_set) for test_set in run.test_sets}
-    rocs = [
-        figure
-        for test_set in run.test_sets
-        for attribute in run.attributes
-        if (figure := roc_figure(run, test_set, attribute)) is not None
-    ]
-    histograms = [
-        figure
-        for test_set in run.test_sets
-        for attribute in run.attributes
-        if (figure := histogram_figure(run, test_set, attribute)) is not None
-    ]
+    views = [(test_set, attribute) for test_set in run.test_sets for attribute in run.attributes]
     return {
         "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "run": run,
@@ -90,12 +79,13 @@ def page_content(run: RunFolder) -> dict[str, Any]:
         "verdicts": {test_set: judge(run, test_set) for test_set in run.test_sets},
         "facts": provenance.facts(run),
         "stages": provenance.stage_rows(run),
+        "untouched": provenance.untouched_note(run),
         "tables": tables,
         "small_n": SMALL_N,
         "interval_plots": interval_plots(run, tables[first]),
         "test_set_plot": gaps_by_test_set(run),
-        "rocs": rocs,
-        "histograms": histograms,
+        "rocs": [figure for view in views if (figure := roc_figure(run, *view))],
+        "histograms": [drawn for view in views if (drawn := histogram_figure(run, *view))],
         "mask_map": mask_map(run.mask) if run.mask else None,
         "mask_facts": provenance.mask_facts(run.mask) if run.mask else [],
         "density_of": density_of,
@@ -109,7 +99,7 @@ def page_content(run: RunFolder) -> dict[str, Any]:
 
 def title(run: RunFolder) -> str:
     """Data set, attribute and method as far as they are known, such as `ham10000 by age: bmft`."""
-    dataset, method = (str(run.run.get(name) or "") for name in ("dataset", "method"))
+    dataset, method = str(run.run.get("dataset") or ""), str(run.run.get("label") or run.run.get("method") or "")
     head = " by ".join(word for word in (dataset or "Report", run.attribute) if word)
     return ": ".join(word for word in (head, method) if word)
 

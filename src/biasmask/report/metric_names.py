@@ -9,11 +9,16 @@ SMALL_N = 30  # below this many samples a rate moves by more than .03 when one s
 
 @dataclass(frozen=True)
 class MetricName:
-    """Label, direction (+1 higher is better, -1 lower is better, 0 neither) and the cells that it rests on."""
+    """Label, direction (+1 higher is better, -1 lower is better, 0 neither), cells that it rests on, short label."""
 
     label: str
     direction: int
     cells: str = "all"  # all | positive | negative | both
+    short: str = ""  # where the place is narrow, or a heading says the rest
+
+    @property
+    def brief(self) -> str:
+        return self.short or self.label
 
 
 NAMES = {
@@ -23,17 +28,18 @@ NAMES = {
     "balanced_accuracy": MetricName("Balanced accuracy", 1, "both"),
     "f1": MetricName("F1", 1, "positive"),
     "brier": MetricName("Brier score", -1),
-    "ece": MetricName("Calibration error (ECE)", -1),
-    "tpr": MetricName("TPR (sensitivity)", 1, "positive"),
-    "fpr": MetricName("FPR (1 \N{MINUS SIGN} specificity)", -1, "negative"),
-    "ppv": MetricName("PPV (precision)", 1),
+    "ece": MetricName("Calibration error (ECE)", -1, short="ECE"),
+    "tpr": MetricName("TPR (sensitivity)", 1, "positive", "TPR"),
+    "fpr": MetricName("FPR (1 \N{MINUS SIGN} specificity)", -1, "negative", "FPR"),
+    "ppv": MetricName("PPV (precision)", 1, short="PPV"),
+    "selection_rate": MetricName("Selection rate", 0),
     "mean_score": MetricName("Mean score", 0),
-    "equalized_odds_mean": MetricName("Equalized-odds gap (mean)", -1, "both"),
-    "equalized_odds_max": MetricName("Equalized-odds gap (max)", -1, "both"),
-    "equal_opportunity": MetricName("Equal-opportunity gap (TPR)", -1, "positive"),
-    "fpr_gap": MetricName("FPR gap", -1, "negative"),
-    "demographic_parity": MetricName("Demographic-parity gap", -1),
-    "auroc_gap": MetricName("AUROC gap", -1, "both"),
+    "equalized_odds_mean": MetricName("Equalized-odds gap (mean)", -1, "both", "Equalized odds (mean)"),
+    "equalized_odds_max": MetricName("Equalized-odds gap (max)", -1, "both", "Equalized odds (max)"),
+    "equal_opportunity": MetricName("Equal-opportunity gap (TPR)", -1, "positive", "TPR (equal opp.)"),
+    "fpr_gap": MetricName("FPR gap", -1, "negative", "FPR"),
+    "demographic_parity": MetricName("Demographic-parity gap", -1, short="Demographic parity"),
+    "auroc_gap": MetricName("AUROC gap", -1, "both", "AUROC"),
     "auroc_worst_group": MetricName("Worst-group AUROC", 1, "both"),
 }
 ORDER = {name: place for place, name in enumerate(NAMES)}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from biasmask.errors import StoreError
 from biasmask.pipeline.store import storage_error
 from biasmask.report.plot_mask import density_of, group_blocks
+from biasmask.report.provenance import untouched_note
 from biasmask.report.run_folder import RunFolder, load_run_folder
 from biasmask.report.tables import Row, compare
 
@@ -51,10 +52,13 @@ def result_picture(run_dir: Path | str, path: Path | str) -> Path:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, sum(heights) + 0.9), layout="constrained")
         grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
-        draw_dots(figure.add_subplot(grid[0, 0]), run, gaps, f"Gaps between groups of {run.attribute} (0 is equal)")
-        draw_dots(figure.add_subplot(grid[0, 1]), run, rates, "Rates by group", end=1.0)
+        draw_dots(figure.add_subplot(grid[0, 0]), run, gaps, f"Gaps by {run.attribute} (0 is equal)")
+        draw_dots(figure.add_subplot(grid[0, 1]), run, rates, f"Rates by {run.attribute}", end=1.0)
         if tensors:
-            draw_map(figure.add_subplot(grid[1, :]), run.mask or {}, tensors)
+            axes = figure.add_subplot(grid[1, :])
+            draw_map(axes, run.mask or {}, tensors)
+            # A picture travels without its report: it must say itself that the mask isn't what closed the gap.
+            axes.set_xlabel(untouched_note(run), fontsize=8, loc="left")
         handles = [
             matplotlib.lines.Line2D([], [], color=COLOURS[kind], marker=marker, label=plain(model))
             for model, kind, marker in marks(run)
@@ -93,19 +97,13 @@ def draw_dots(axes: Axes, run: RunFolder, rows: list[Row], title: str, end: floa
                 ends = [estimate.low, estimate.high]
                 axes.plot(ends, [y, y], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
             axes.plot([estimate.value], [y], marker=marker, color=COLOURS[kind], markersize=5.5, clip_on=False)
-    axes.set_yticks(range(len(rows)), [plain(label_of(row)) for row in rows])
+    axes.set_yticks(range(len(rows)), [plain(row.brief) for row in rows])
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlim(0, end if end is not None else max(axes.get_xlim()[1], 0.05))
     axes.tick_params(length=0)
     axes.grid(axis="x", color=HAIR, linewidth=0.7)
     axes.axvline(0, color=MUTED, linewidth=1)
     axes.set_axisbelow(True)
-
-
-def label_of(row: Row) -> str:
-    if row.key.group is not None:
-        return f"{row.key.metric.upper()}, {row.key.group}"
-    return row.label.replace(" gap", "").replace("-", " ")
 
 
 def draw_map(axes: Axes, mask: dict[str, Any], tensors: list[dict[str, Any]]) -> None:

@@ -77,7 +77,7 @@ def strip_plot(
 
 def short_label(row: Row) -> str:
     """A group by its name; a gap without the word, which the plot's title says."""
-    return row.label.replace(" gap", "").replace("-", " ") if row.key.group is None else row.key.group
+    return row.brief if row.key.group is None else row.key.group
 
 
 def draw_row(run: RunFolder, row: Row, label: str, marks: list[float]) -> Strip:

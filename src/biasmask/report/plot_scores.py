@@ -149,7 +149,7 @@ def swatch(place: int) -> Markup:
 
 
 def histogram_figure(run: RunFolder, test_set: str, attribute: str) -> HistogramFigure | None:
-    """Score histograms by group and target, one vertical scale for all models of a group; None without predictions."""
+    """Score histograms by group and target, each panel on its own vertical scale; None without predictions."""
     column = f"attribute:{attribute}"
     frames = {model: run.predictions(model, test_set) for model in run.models}
     if any(frame is None or column not in frame for frame in frames.values()):
@@ -159,9 +159,8 @@ def histogram_figure(run: RunFolder, test_set: str, attribute: str) -> Histogram
         shares = {
             model: target_shares(frame[frame[column] == group]) for model, frame in frames.items() if frame is not None
         }
-        top = max([float(share.max()) for pair in shares.values() for share, _ in pair] + [1e-9])
         panels = [
-            Panel(model, histogram(run, model, group, shares[model], top, model_class(run, place)))
+            Panel(model, histogram(run, model, group, shares[model], model_class(run, place)))
             for place, model in enumerate(run.models)
         ]
         rows.append((group, panels))
@@ -178,13 +177,12 @@ def target_shares(own: pd.DataFrame) -> list[tuple[np.ndarray, int]]:
     return shares
 
 
-def histogram(
-    run: RunFolder, model: str, group: str, shares: list[tuple[np.ndarray, int]], top: float, class_: str
-) -> Markup:
+def histogram(run: RunFolder, model: str, group: str, shares: list[tuple[np.ndarray, int]], class_: str) -> Markup:
     """Positives grow upward, negatives downward, the frozen threshold is a dashed line."""
     negative_name, positive_name = [*map(str, run.run.get("class_names") or ()), "negative", "positive"][:2]
     middle, left = HIGH / 2 + 14, 6
     step = WIDE / BINS
+    top = max([float(share.max()) for share, _ in shares] + [1e-9])
     bars = []
     for (share, _), sign, name in zip(shares, (-1, 1), ("up", "down"), strict=True):
         lengths = share / top * (HIGH / 2 - 2)

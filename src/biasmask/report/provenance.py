@@ -44,7 +44,7 @@ def stage_rows(run: RunFolder) -> list[StageRow]:
     for stage in run.stages:
         edited, parameters, outside = (stage.get(name) for name in ("edited", "parameters", "changed_outside"))
         change = stage.get("largest_change")
-        share = f" ({percent(edited / parameters)})" if edited is not None and parameters else ""
+        share = share_words(edited, parameters)
         rows.append(
             StageRow(
                 name=str(stage.get("stage", "")),
@@ -59,6 +59,13 @@ def stage_rows(run: RunFolder) -> list[StageRow]:
             )
         )
     return rows
+
+
+def untouched_note(run: RunFolder) -> str:
+    """A warning where the masked step ended with the weights it began with, so that no reader credits the mask."""
+    idle = any(stage.get("stage") == "impair" and stage.get("edited") == 0 for stage in run.stages)
+    text = "The masked step (impair) changed no parameter in this run: what changed came from later stages."
+    return text if idle else ""
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
@@ -86,7 +93,7 @@ def threshold_facts(run: RunFolder) -> list[tuple[str, str]]:
 def mask_facts(mask: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings of a mask and of the importance pass it came from."""
     selected, parameters = mask.get("selected"), mask.get("parameters")
-    share = f" ({percent(selected / parameters)})" if selected is not None and parameters else ""
+    share = share_words(selected, parameters)
     pairs: list[tuple[str, Any]] = [
         ("Kind", mask.get("kind")),
         ("Made from", mask.get("source")),
@@ -99,6 +106,18 @@ def mask_facts(mask: Mapping[str, Any]) -> list[tuple[str, str]]:
         pairs.append((f"Importance: {name.replace('_', ' ')}", plain_value(value)))
     pairs.append(("Source checkpoint (SHA-256)", mask.get("source_checkpoint")))
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+
+
+def share_words(part: float | None, whole: float | None) -> str:
+    """A share in brackets; one that is not zero never reads as zero.
+
+    >>> share_words(1281, 3372289).replace("\N{NO-BREAK SPACE}", " "), share_words(None, 5)
+    (' (0.038 %)', '')
+    """
+    if part is None or not whole:
+        return ""
+    share = part / whole
+    return f" ({percent(share, 1 if share == 0 or share >= 0.001 else 3)})"
 
 
 def in_percent(share: float | None) -> str | None:
@@ -117,7 +136,7 @@ def plain_value(value: Any) -> str:
         return "–"
     if isinstance(value, int):
         return count(value)
-    return small_number(value) if isinstance(value, float) else str(value)
+    return small_number(value) if isinstance(value, float) else member_text(value)
 
 
 def count_tables(run: RunFolder) -> list[CountTable]:

@@ -10,7 +10,7 @@ from biasmask.pipeline.store import write_atomically
 from biasmask.report.metric_names import SMALL_N, change_of, metric_name, place, smallest_sample
 from biasmask.report.run_folder import Estimate, MetricKey, RunFolder, load_run_folder
 
-GROUP_METRICS = ("tpr", "fpr", "auroc", "ppv", "ece", "mean_score")
+GROUP_METRICS = ("tpr", "fpr", "balanced_accuracy", "auroc", "ppv", "selection_rate", "ece", "mean_score")
 CSV_COLUMNS = (
     "model", "key", "split", "metric", "attribute", "group", "value", "low", "high", "n", "n_positive", "reason",
     "difference", "difference_low", "difference_high", "difference_reason", "confidence",
@@ -29,6 +29,11 @@ class Row:
     n: int | None
     n_positive: int | None
     rests_on: int | None
+
+    @property
+    def brief(self) -> str:
+        """A short label: a gap without that word, a rate by its abbreviation."""
+        return metric_name(self.key.metric).brief + ("" if self.key.group is None else f", {self.key.group}")
 
     @property
     def small(self) -> bool:
@@ -66,7 +71,7 @@ def compare(run: RunFolder, test_set: str) -> list[Section]:
     for attribute in run.attributes[:1]:
         sections += attribute_sections(run, keys, attribute)
     overall = sorted((key for key in keys if key.attribute is None), key=lambda key: place(key.metric))
-    sections.append(Section("Overall performance", [make_row(run, key) for key in overall]))
+    sections.append(Section("Overall", [make_row(run, key) for key in overall]))
     for attribute in run.attributes[1:]:
         sections += attribute_sections(run, keys, attribute)
     return [section for section in sections if section.rows]
@@ -79,8 +84,8 @@ def attribute_sections(run: RunFolder, keys: list[MetricKey], attribute: str) ->
     rates = [key for key in own if key.group is not None]
     rates.sort(key=lambda key: (rate_place(key.metric), groups.index(key.group or "")))
     return [
-        Section(f"Gaps between groups of {attribute}", [make_row(run, key) for key in gaps]),
-        Section(f"Groups of {attribute}", [make_row(run, key) for key in rates]),
+        Section(f"Gaps by {attribute}", [make_row(run, key) for key in gaps]),
+        Section(f"Rates by {attribute}", [make_row(run, key) for key in rates]),
     ]
 
 

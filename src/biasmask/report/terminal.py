@@ -31,21 +31,25 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
     """
     run = load_run_folder(run_dir)
     console = console or Console()
+    wide = console.width >= 96
     for test_set in run.test_sets:
-        table = Table(title=Text(f"Test set: {test_set}"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        table = Table(
+            title=Text(f"Test set: {test_set}"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+            padding=(0, 1) if wide else (0, 1, 0, 0),
+        )  # fmt: skip
         table.add_column("metric", overflow="fold")
         for model in run.models:
             table.add_column(Text(model), justify="right", no_wrap=True)
         if run.compares:
-            table.add_column(f"difference ({percent(run.confidence, 0)} interval)", justify="right")
-        table.add_column("n (positive)", justify="right", no_wrap=True)
+            table.add_column(f"difference ({percent(run.confidence, 0)} interval)", justify="right", no_wrap=True)
+        table.add_column("n (positive)" if wide else "n", justify="right", no_wrap=True)
         reasons: dict[str, None] = {}
         sections = compare(run, test_set)
         shown = [section for section in sections if section.rows[0].key.attribute in (None, run.attribute)]
         for section in shown:
             table.add_row(Text(section.title, style="bold"))
             for row in section.rows:
-                table.add_row(*row_cells(row, run.compares))
+                table.add_row(*row_cells(row, run.compares, wide))
                 if row.reason:
                     reasons[row.reason] = None
             table.add_section()
@@ -60,12 +64,12 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
         console.print(Text(prefix + verdict.sentence, style=VERDICT_STYLES.get(verdict.state, "bold")))
 
 
-def row_cells(row: Row, compares: bool) -> list[Text]:
+def row_cells(row: Row, compares: bool, wide: bool) -> list[Text]:
     """A row as texts, never as markup: names come from the user's table."""
-    cells = [Text(f"  {row.label}"), *(Text(value_text(estimate)) for estimate in row.estimates)]
+    cells = [Text(f" {row.brief}"), *(Text(value_text(estimate)) for estimate in row.estimates)]
     if compares:
         cells.append(Text(difference_text(row.difference), style=STYLES.get(row.change or "", "")))
-    positive = "" if row.n_positive is None else f" ({count(row.n_positive)})"
+    positive = "" if row.n_positive is None or not wide else f" ({count(row.n_positive)})"
     cells.append(Text(count(row.n) + positive + ("*" if row.small else " ")))
     return cells
 

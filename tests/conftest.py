@@ -1,0 +1,145 @@
+"""Runs inside the test process, with settings small enough for seconds: imports are paid once, not once a run."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIGS = REPOSITORY / "configs"
+TINY = (
+    "trainer=cpu",
+    "backbone=test_resnet",
+    "data.image_size=32",
+    "trainer.max_epochs=1",
+    "metrics.n_bootstrap=20",
+    "logger=none",
+    "progress=false",
+    "threads=1",
+)
+RENDERED = ("data.source.n={train: 64, debias: 96, val: 64, test: 64}", "data.batch_size=32")
+SHORT_STAGES = ("debias.impair.epochs=1", "debias.repair.epochs=2")
+
+
+def strict_json(path: Path) -> Any:
+    """Read JSON in which NaN and Infinity are no numbers."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{path} holds {name}, which isn't JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder and the one number that the run returned."""
+
+    folder: Path
+    objective: float | None
+
+    def read(self, name: str) -> Any:
+        return strict_json(self.folder / name)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All figures of metrics.json, without what tells how they were made."""
+        content = self.read("metrics.json")
+        return {key: content[key] for key in ("models", "difference", "threshold")}
+
+    def stage(self, name: str) -> dict[str, Any]:
+        return next(record for record in self.read("stages.json") if record["stage"] == name)
+
+
+@pytest.fixture(autouse=True)
+def _clean_hydra() -> Iterator[None]:
+    """Hydra keeps its state in singletons: one test must not see another's."""
+    yield
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+
+
+def compose_config(name: str, overrides: list[str], run_dir: Path) -> Any:
+    """Compose a configuration as the entry points do, for a run in `run_dir`."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose(name, overrides, return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(run_dir)
+        config.hydra.job.num = 0
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+@dataclass
+class Runner:
+    """Makes runs below one folder; the stage store and the pixels are shared by the runs of the session unless told."""
+
+    home: Path
+    shared: Path
+    count: int = 0
+
+    def _folder(self, folder: Path | str | None) -> Path:
+        self.count += 1
+        return self.home / f"run{self.count}" if folder is None else Path(folder)
+
+    def _paths(self, store: Path | str | None) -> list[str]:
+        return [
+            f"paths.store_dir={store or self.shared / 'store'}",
+            f"paths.cache_dir={self.shared / 'pixels'}",
+            f"paths.log_dir={self.home}",
+        ]
+
+    def train(self, *overrides: str, folder: Path | str | None = None, store: Path | str | None = None) -> FinishedRun:
+        from biasmask.pipeline.train_run import train
+
+        run_dir = self._folder(folder)
+        config = compose_config("train", [*TINY, *self._paths(store), *overrides], run_dir)
+        return FinishedRun(run_dir, train(config))
+
+    def rendered(self, *overrides: str, **where: Any) -> FinishedRun:
+        """BMFT on a few rendered lesions."""
+        return self.train("experiment=bmft_rendered", *RENDERED, *SHORT_STAGES, *overrides, **where)
+
+    def evaluate(self, checkpoint: Path, *overrides: str, folder: Path | str | None = None) -> FinishedRun:
+        from biasmask.pipeline.eval_run import evaluate
+
+        run_dir = self._folder(folder)
+        own = [f"ckpt_path={checkpoint}", "trainer=cpu", "progress=false", "threads=1", "metrics.n_bootstrap=20"]
+        evaluate(compose_config("eval", [*own, *self._paths(None), *overrides], run_dir))
+        return FinishedRun(run_dir, None)
+
+    def error(self, job: Callable[[], Any]) -> str:
+        """The one line that a person sees when a job ends by an error of theirs."""
+        from biasmask.pipeline.entry import plain_error
+
+        with pytest.raises(Exception) as caught:
+            job()
+        text = plain_error(caught.value)
+        if text is None:
+            raise caught.value
+        assert "\n" not in text
+        return text
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def runner(tmp_path: Path, shared_folder: Path) -> Runner:
+    return Runner(tmp_path / "runs", shared_folder)

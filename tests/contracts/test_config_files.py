@@ -1,0 +1,126 @@
+"""Contracts that every file below configs/ keeps; a new file is a new test."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from tests.conftest import CONFIGS, compose_config
+
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+# What a file needs beside its own choice before it composes.
+NEEDED = {
+    "data/csv": ("data.table=mine.csv", "attribute=sex"),
+    "data/base": None,  # the common part of the others
+    "debias/stage/locate": None,  # parts of the methods
+    "debias/stage/impair": None,
+    "debias/stage/repair": None,
+    "hydra/default": None,
+    "paths/default": None,
+}
+OPTIONAL = {"wandb", "mlflow", "optuna"}
+
+
+def choices() -> list[Any]:
+    """One parameter per choosable file: its override, and what it needs besides."""
+    found = []
+    for path in FILES:
+        name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+        group, _, choice = name.rpartition("/")
+        needed = NEEDED.get(name, ())
+        if group and needed is not None:
+            found.append(pytest.param(f"{group}={choice}", needed, id=name))
+    return found
+
+
+def targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["_target_"]] if isinstance(node.get("_target_"), str) else []
+        return own + [target for value in node.values() for target in targets(value)]
+    return [target for value in node for target in targets(value)] if isinstance(node, list) else []
+
+
+@pytest.mark.parametrize(("override", "needed"), choices())
+def test_composes_resolves_and_targets_exist(override: str, needed: tuple[str, ...], tmp_path: Path) -> None:
+    if override.partition("=")[2] == "optuna":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `optuna` isn't installed")
+    config = compose_config("train", [override, *needed], tmp_path)
+    plain = OmegaConf.to_container(config, resolve=True)
+    for target in targets(plain):
+        if not any(word in target.lower() for word in OPTIONAL):
+            assert callable(get_object(target)), target
+
+
+@pytest.mark.parametrize("data", sorted(p.stem for p in CONFIGS.glob("data/*.yaml") if p.stem != "base"))
+def test_eval_composes_on_each_data_set(data: str, tmp_path: Path) -> None:
+    config = compose_config("eval", ["ckpt_path=run", f"data={data}"], tmp_path)
+    assert OmegaConf.to_container(config, resolve=True)["data"]["source"]["_target_"]  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONFIGS).as_posix())
+def test_files_are_short_and_begin_with_what_they_are(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 45, f"{path.name} has {len(lines)} lines: a config file is at most about 40"
+    comments = [line for line in lines[:2] if line.startswith("#") and not line.startswith("# @package")]
+    assert comments, f"{path.name} doesn't begin with a line that says what it is"
+
+
+# Where a key is defined for the first time it is explained; a file that inherits repeats no explanation.
+EXPLAINED = [
+    *("train", "eval", "data/base", "data/rendered", "data/csv", "data/ham10000", "data/fitzpatrick17k", "metrics/default"),
+    *("debias/bmft", "debias/stage/impair", "backbone/efficientnet_lite0", "paths/default"),
+]
+PLAIN_KEYS = {"defaults", "_target_", "_convert_", "_partial_", "name", "label", "source", "column", "groups", "missing"}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_most_keys_of_a_defining_file_are_explained(name: str) -> None:
+    """Soft: at least half of the scalar keys that aren't self-evident carry a comment on their line."""
+    keys = explained = 0
+    for line in (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        key, colon, value = line.strip().partition(":")
+        if not colon or line.lstrip().startswith(("#", "-")) or key in PLAIN_KEYS or value.strip().startswith("${data."):
+            continue
+        keys += 1
+        explained += " #" in line
+    assert explained * 2 >= keys, f"{explained} of {keys} keys are explained on their own line"
+
+
+def test_unknown_keys_fail(tmp_path: Path) -> None:
+    from hydra.errors import ConfigCompositionException
+
+    with pytest.raises(ConfigCompositionException, match="edit_fracton"):
+        compose_config("train", ["experiment=bmft_rendered", "debias.edit_fracton=0.1"], tmp_path)
+
+
+@pytest.mark.parametrize("experiment", sorted(p.stem for p in CONFIGS.glob("experiment/*.yaml")))
+def test_experiments_override_and_never_redefine(experiment: str, tmp_path: Path) -> None:
+    """Each key of an experiment exists without it."""
+    file = OmegaConf.to_container(OmegaConf.load(CONFIGS / "experiment" / f"{experiment}.yaml"))
+    groups = {k.removeprefix("override /"): v for d in file.pop("defaults", []) for k, v in d.items()}  # type: ignore[union-attr, call-arg, arg-type]
+    config = compose_config("train", [f"{group}={choice}" for group, choice in groups.items()], tmp_path)
+
+    def walk(node: Any, known: Any, where: str) -> None:
+        for key, value in node.items():
+            assert key in known, f"{experiment} defines {where}{key}"
+            if isinstance(value, dict):
+                walk(value, known[key], f"{where}{key}.")
+
+    walk(file, OmegaConf.to_container(config, resolve=False), "")
+
+
+def test_every_debias_stage_listed_has_a_node(tmp_path: Path) -> None:
+    for path in CONFIGS.glob("debias/*.yaml"):
+        debias = compose_config("train", [f"debias={path.stem}"], tmp_path).debias
+        assert set(debias.stages) <= set(debias), path.name
+
+
+def test_what_people_type_stays_a_key(tmp_path: Path) -> None:
+    """The command lines of README and docs: each of these keys must go on existing."""
+    keys = ["trainer.max_epochs=20", "data.batch_size=64", "attribute=skin_tone", "seed=3", "threads=2", "progress=false"]
+    more = ["debias.edit_fraction=0.25", "debias.impair.epochs=3", "debias.locate.granularity=channel", "model.ckpt_path=x.pt"]
+    config = compose_config("train", ["experiment=bmft_fitzpatrick", "trainer=gpu", *keys, *more], tmp_path)
+    assert (config.trainer.max_epochs, config.debias.locate.edit_fraction) == (20, 0.25)
+    assert config.baseline.batch_size == 64
