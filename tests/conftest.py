@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
@@ -143,3 +146,68 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runner(tmp_path: Path, shared_folder: Path) -> Runner:
     return Runner(tmp_path / "runs", shared_folder)
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """A user's own table: a CSV beside its images."""
+
+    path: Path
+    frame: pd.DataFrame
+
+    def save(self, frame: pd.DataFrame | None = None) -> None:
+        (self.frame if frame is None else frame).to_csv(self.path, index=False)
+
+    @property
+    def overrides(self) -> list[str]:
+        epochs = ["debias.impair.epochs=1", "debias.repair.epochs=2"]
+        return ["experiment=bmft", "data=csv", f"data.table={self.path}", "attribute=sex", *epochs]
+
+
+@pytest.fixture
+def user_table(tmp_path: Path) -> UserTable:
+    """80 PNG images of 40 x 36 pixels whose brightness tells the target; sex and target in every pairing in every split."""
+    number = np.arange(80)
+    frame = pd.DataFrame(
+        {
+            "image": [f"images/{n:03d}.png" for n in number],
+            "target": number % 2,
+            "sex": np.where(number // 2 % 2, "female", "male"),
+            "site": np.array(["a", "b", "c"])[number % 3],
+            "split": np.array(["debias", "debias", "debias", "val", "test"])[number // 4 % 5],
+        }
+    )
+    (tmp_path / "mine" / "images").mkdir(parents=True)
+    for n in number:
+        noise = np.random.default_rng(n).integers(0, 120, (36, 40, 3)) + 100 * (n % 2)
+        Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "mine" / "images" / f"{n:03d}.png")
+    table = UserTable(tmp_path / "mine" / "mine.csv", frame)
+    table.save()
+    return table
+
+
+@pytest.fixture
+def trained_net(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the state dict of a timm net, as a user would, and gives its path."""
+
+    def write(backbone: str = "test_resnet", outputs: int = 1, wrap: Any = None, name: str = "mine.pt", **args: Any) -> Path:
+        import timm
+        import torch
+        from safetensors.torch import save_file
+
+        torch.manual_seed(0)
+        net = timm.create_model(backbone, num_classes=outputs, **args)
+        for module in net.modules():
+            if getattr(module, "running_mean", None) is not None:  # a trained net has statistics of its own, and no norm of 0
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 2.0)
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+        state = net.state_dict()
+        path = tmp_path / name
+        if path.suffix == ".safetensors":
+            save_file(state, path)
+        else:
+            torch.save(wrap(state) if wrap else state, path)
+        return path
+
+    return write

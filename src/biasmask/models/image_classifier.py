@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import timm
-import torch
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 

@@ -13,10 +13,10 @@ import torch
 
 from biasmask import __version__
 from biasmask.errors import CheckpointError
+from biasmask.files import write_atomically
 from biasmask.models.image_classifier import create_network
 from biasmask.models.weights import load_matching, plain_state_dict, read_checkpoint
 from biasmask.pipeline.context import ModelState
-from biasmask.pipeline.store import write_atomically
 
 
 def save_model(path: Path, state: ModelState, about: dict[str, Any]) -> None:

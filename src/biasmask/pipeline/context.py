@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from biasmask.data.attributes import EncodedAttribute
@@ -108,17 +109,19 @@ class Context:
         own = ("max_epochs", "gradient_clip_val", "overfit_batches")
         return {name: value for name, value in self.trainer_key.items() if name not in own}
 
-    def trainer(self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any) -> lightning.Trainer:
+    def trainer(
+        self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any
+    ) -> lightning.Trainer:
         """A Trainer for one walk of a stage, with its progress bar and its history file."""
         callbacks = [*(extra or [])]
         if self.progress:
             callbacks.append(StageProgress(stage))
         if history is not None:
             callbacks.append(HistoryWriter(stage, history))
+        if any(isinstance(callback, Checkpoint) for callback in callbacks):
+            overrides["enable_checkpointing"] = True
         logger = overrides.pop("logger", None)
-        return self.make_trainer(
-            callbacks=callbacks, logger=self.loggers(stage) if logger is None else logger, **overrides
-        )
+        return self.make_trainer(callbacks=callbacks, logger=self.loggers(stage) if logger is None else logger, **overrides)
 
     def single_trainer(self, stage: str) -> lightning.Trainer:
         """A Trainer on one device for predictions, so that no figure depends on the number of processes."""

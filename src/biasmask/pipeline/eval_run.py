@@ -9,12 +9,13 @@ from rich.console import Console
 
 from biasmask.data.attributes import EncodedAttribute
 from biasmask.errors import CheckpointError, ConfigError
+from biasmask.files import write_json
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.checkpoints import load_model
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.judging import compare, judge
 from biasmask.pipeline.predictions import write_predictions
-from biasmask.pipeline.store import ArtefactStore, write_json
+from biasmask.pipeline.store import ArtefactStore
 from biasmask.report.html import write_report
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary
@@ -70,12 +71,13 @@ def evaluate(config: DictConfig) -> None:
 def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, str | None, dict[str, Any]]:
     """The data node, the attribute and the metric settings: those of the command line, else those of the run."""
     stored = about.get("data")
-    data_node = config.data if config.data is not None else (OmegaConf.create(stored) if stored else None)
+    chosen = config.get("data")  # without `data=` on the command line the key isn't there
+    data_node = chosen if chosen is not None else (OmegaConf.create(stored) if stored else None)
     if data_node is None:
         raise ConfigError("this checkpoint doesn't tell its data set: name one, as in data=ham10000")
     attribute = config.attribute
     if attribute is None:
-        own = config.data is None or about.get("attribute") in (data_node.get("attributes") or {})
+        own = chosen is None or about.get("attribute") in (data_node.get("attributes") or {})
         attribute = about.get("attribute") if own else data_node.get("attribute")
     metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
     return data_node, attribute, {**metrics, **about.get("metrics", {})}

@@ -32,6 +32,7 @@ class FineTune(StoredStage):
         part: what may change: `mask`, `backbone`, `head`, `all`, or `none` (norm statistics alone).
         epochs, batch_size: length and images a step.
         optimizer: partial `_target_` node.
+        gradient_clip_val: largest norm of the (masked) gradient, or null.
         task_weight, bias_weight, anchor_weight: factors of the three losses.
         bias_loss: keyword arguments of `methods.losses.bias_loss`.
         class_balance: of the task loss.
@@ -49,6 +50,7 @@ class FineTune(StoredStage):
     epochs: int
     batch_size: int
     optimizer: dict[str, Any]
+    gradient_clip_val: float | None
     task_weight: float
     bias_weight: float
     anchor_weight: float
@@ -85,9 +87,7 @@ class FineTune(StoredStage):
         data, attribute = context.data, context.attribute
         rows = data.rows(self.split)
         positive, negative = data.class_counts(rows)
-        learning = Learning(
-            instantiate(self.optimizer), None, self.augment, self.class_balance, positive, negative, context.seed
-        )
+        learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, positive, negative, context.seed)
         editing = Editing(
             self.part,
             attribute.name,
@@ -118,7 +118,7 @@ class FineTune(StoredStage):
             folder / "history.jsonl",
             extra=[guard] if guard else None,
             max_epochs=self.epochs,
-            gradient_clip_val=None,
+            gradient_clip_val=self.gradient_clip_val,
         )
         with expected_warnings():
             trainer.fit(module, *loaders)

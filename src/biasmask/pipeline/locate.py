@@ -11,13 +11,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from biasmask.errors import ConfigError, MethodError
+from biasmask.files import write_json
 from biasmask.methods import weight_mask
 from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.bias_mask import BiasMaskModule
 from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.stages import expected_warnings
-from biasmask.pipeline.store import hash_of, write_json
+from biasmask.pipeline.store import hash_of
 
+MASK_SETTINGS = ("source", "ratio_epsilon", "edit_fraction", "granularity")  # the walk doesn't depend on these
 SOURCES = ("ratio", "reference", "bias_only", "random", "ones")
 
 
@@ -30,6 +32,7 @@ class Locate:
     Args:
         source: `ratio` (bias over task importance), `bias_only`, `random` or `ones` (controls), or `reference` (strictly above
             the percentile of the ratio, as published).
+        ratio_epsilon: eps of bias / (task + eps), both scaled to [0, 1] per tensor; 1e-10 as published, large: as `bias_only`.
         edit_fraction: share of the backbone's parameters in the mask.
         granularity: `weight`, `channel` or `layer`.
         importance: `squared_gradient` or `abs_gradient`.
@@ -42,6 +45,7 @@ class Locate:
     """
 
     source: str
+    ratio_epsilon: float
     edit_fraction: float
     granularity: str
     importance: str
@@ -78,7 +82,7 @@ class Locate:
     def _importances(
         self, name: str, state: ModelState, context: Context
     ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], bool]:
-        walk = {k: v for k, v in asdict(self).items() if k not in ("source", "edit_fraction", "granularity")}
+        walk = {k: v for k, v in asdict(self).items() if k not in MASK_SETTINGS}
         inputs = {
             "stage": "importance",
             "settings": walk,
@@ -158,7 +162,7 @@ class Locate:
         bias = weight_mask.min_max(importances["bias"])
         if self.source == "bias_only":
             return weight_mask.hard_mask(bias, self.edit_fraction, self.granularity), None
-        ratio = weight_mask.importance_ratio(bias, weight_mask.min_max(importances["task"]))
+        ratio = weight_mask.importance_ratio(bias, weight_mask.min_max(importances["task"]), self.ratio_epsilon)
         threshold = weight_mask.threshold_of(ratio, 100 * (1 - self.edit_fraction))
         if self.source == "reference":
             return weight_mask.reference_mask(ratio, 100 * (1 - self.edit_fraction)), threshold
@@ -180,6 +184,7 @@ class Locate:
         return {
             "kind": "hard",
             "source": self.source,
+            "ratio_epsilon": self.ratio_epsilon if self.source in ("ratio", "reference") else None,
             "edit_fraction": self.edit_fraction,
             "granularity": self.granularity,
             "selected": sum(t["selected"] for t in tensors),

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from biasmask.data.image_data import ImageData
+from biasmask.files import write_atomically
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.stages import expected_warnings
-from biasmask.pipeline.store import write_atomically
 
 
 def predict_logits(state: ModelState, context: Context, rows: np.ndarray, label: str) -> Tensor:

@@ -3,7 +3,6 @@
 import json
 import platform
 import shlex
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from biasmask import __version__
 from biasmask.errors import StoreError
-from biasmask.pipeline.store import storage_error, write_atomically, write_json
+from biasmask.files import storage_error, write_atomically, write_json
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core", "numpy", "pandas", "pillow")
 
@@ -38,7 +37,9 @@ def claimed(run_dir: Path, config: str) -> Iterator[Path]:
         lock = FileLock(run_dir / ".lock")
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise StoreError(f"run folder {run_dir} is in use by another run: wait for it, or name another as hydra.run.dir=...") from error
+        raise StoreError(
+            f"run folder {run_dir} is in use by another run: wait for it, or name another as hydra.run.dir=..."
+        ) from error
     except OSError as error:
         raise storage_error(error, run_dir) from error
     try:
@@ -65,7 +66,11 @@ def write_provenance(run_dir: Path, overrides: list[str], script: str) -> None:
     write_atomically(run_dir / "overrides.txt", "\n".join(overrides) + "\n")
     command = shlex.join(["python", script, *(o for o in overrides if not o.startswith("hydra.run.dir"))])
     write_atomically(run_dir / "command.txt", command + "\n")
-    lines = [f"biasmask {__version__}", f"python {platform.python_version()}", f"platform {platform.system()} {platform.machine()}"]
+    lines = [
+        f"biasmask {__version__}",
+        f"python {platform.python_version()}",
+        f"platform {platform.system()} {platform.machine()}",
+    ]
     for package in PACKAGES:
         try:
             lines.append(f"{package} {metadata.version(package)}")
@@ -90,5 +95,3 @@ def write_records(run_dir: Path, records: list[Any], history: list[dict[str, Any
     """Write what each stage did, and the training curves."""
     write_json(run_dir / "stages.json", [vars(record) for record in records])
     write_json(run_dir / "history.json", history)
-
-

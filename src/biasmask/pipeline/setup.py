@@ -54,8 +54,7 @@ def trainer_factory(node: DictConfig) -> tuple[Callable[..., lightning.Trainer],
                 raise
             detail = str(error.__cause__ or error).splitlines()[0]
             raise ConfigError(
-                f"trainer={settings.get('accelerator')}, devices={settings.get('devices')}: {detail}; "
-                "trainer=cpu runs everywhere"
+                f"trainer={settings.get('accelerator')}, devices={settings.get('devices')}: {detail}; trainer=cpu runs everywhere"
             ) from error
 
     return make, {key: value for key, value in settings.items() if key not in NEUTRAL_TRAINER_KEYS}

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import lightning
 from safetensors.torch import load_file, save_file
 
+from biasmask.files import write_json
 from biasmask.pipeline.checkpoints import load_model, save_model
 from biasmask.pipeline.context import Context, ModelState, StageRecord
-from biasmask.pipeline.store import hash_of, write_json
+from biasmask.pipeline.store import hash_of
 
 
 class Stage(Protocol):

@@ -4,7 +4,6 @@ A folder appears under its key only when it is whole (written beside, then renam
 is read. A file lock per key lets parallel jobs wait for one another instead of training the same baseline twice.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from biasmask.errors import StoreError
+from biasmask.files import storage_error, write_json
 
 STORE_VERSION = 1
 
@@ -29,37 +28,6 @@ def hash_of(value: Any) -> str:
     """
     text = json.dumps([STORE_VERSION, value], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file beside its place and rename it, so that no reader ever sees half of it.
-
-    Raises:
-        StoreError: the disk is full or the folder can't be written; what stood there before is kept.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise storage_error(error, path) from error
-
-
-def storage_error(error: OSError, path: Path) -> StoreError:
-    """Put an operating system's refusal into one line that says what to do."""
-    if error.errno == errno.ENOSPC:
-        return StoreError(f"disk full while writing {path}: free some space and start again; finished stages are kept")
-    return StoreError(f"can't write {path}: {error.strerror or error}; check the folder's permissions or set paths.log_dir")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; NaN isn't JSON and must be None by now."""
-    write_atomically(path, json.dumps(value, indent=1, allow_nan=False, default=str) + "\n")
 
 
 class ArtefactStore:

@@ -12,6 +12,7 @@ from rich.console import Console
 from safetensors.torch import save
 
 from biasmask.errors import ConfigError, MethodError
+from biasmask.files import write_atomically, write_json
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.baseline import Baseline, ModelConfig, load_users_checkpoint
 from biasmask.pipeline.checkpoints import save_model
@@ -19,7 +20,7 @@ from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.export import write_delta, write_timm_weights
 from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
 from biasmask.pipeline.predictions import write_predictions
-from biasmask.pipeline.store import ArtefactStore, write_atomically, write_json
+from biasmask.pipeline.store import ArtefactStore
 from biasmask.report.html import write_report
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary

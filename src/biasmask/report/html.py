@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from biasmask.pipeline.store import write_atomically
+from biasmask.files import write_atomically
 from biasmask.report import formats, provenance
 from biasmask.report.metric_names import SMALL_N
 from biasmask.report.plot_history import curve_panels

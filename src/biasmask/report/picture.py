@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from biasmask.errors import StoreError
-from biasmask.pipeline.store import storage_error
+from biasmask.files import storage_error
 from biasmask.report.plot_mask import density_of, group_blocks
 from biasmask.report.provenance import untouched_note
 from biasmask.report.run_folder import RunFolder, load_run_folder

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from biasmask.pipeline.store import write_atomically
+from biasmask.files import write_atomically
 from biasmask.report.metric_names import SMALL_N, change_of, metric_name, place, smallest_sample
 from biasmask.report.run_folder import Estimate, MetricKey, RunFolder, load_run_folder
 

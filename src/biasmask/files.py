@@ -1,0 +1,40 @@
+"""Writing files so that no reader ever sees half of one, and telling a refusal of the system in one line."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from biasmask.errors import StoreError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place and rename it, so that no reader ever sees half of it.
+
+    Raises:
+        StoreError: the disk is full or the folder can't be written; what stood there before is kept.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path) -> StoreError:
+    """Put an operating system's refusal into one line that says what to do."""
+    if error.errno == errno.ENOSPC:
+        return StoreError(f"disk full while writing {path}: free some space and start again; finished stages are kept")
+    return StoreError(f"can't write {path}: {error.strerror or error}; check the folder's permissions or set paths.log_dir")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically; NaN isn't JSON and must be None by now."""
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False, default=str) + "\n")
