@@ -60,7 +60,7 @@ def in_child(way: Way) -> Measured:
     Raises:
         RuntimeError: the child failed; its traceback was printed.
     """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(way, sender))
     process.start()

@@ -1,6 +1,12 @@
 """Runs inside the test process, with settings small enough for seconds: imports are paid once, not once a run."""
 
 import json
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,3 +217,62 @@ def trained_net(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (negative: the signal), and all that it printed."""
+
+    code: int
+    output: str
+
+
+def in_fork(job: Callable[[], Any], output: Path, seconds: float = 200) -> Ended:
+    """Run a job as an entry point does, in a copy of this process: it may be killed, and costs no import.
+
+    Args:
+        job: what to do; errors of the user's become a line and an exit code.
+        output: file for standard output and error.
+        seconds: after these the process is killed and the test fails.
+    """
+    pid = start_fork(job, output)
+    deadline = time.monotonic() + seconds
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return Ended(os.waitstatus_to_exitcode(status), output.read_text(errors="replace"))
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"not finished after {seconds} s:\n{output.read_text(errors='replace')}")
+        time.sleep(0.02)
+
+
+def start_fork(job: Callable[[], Any], output: Path) -> int:
+    """Start `in_fork` and give the process id."""
+    import torch
+
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of pytest's own do not matter to the copy
+        pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+        from biasmask.pipeline.entry import guarded
+
+        guarded(job)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
