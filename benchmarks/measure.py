@@ -132,9 +132,7 @@ def compare(
     mine = only if ours_only is None else ours_only
     slow = [m.seconds(epochs, only=only) for m in textbook]
     fast = [m.seconds(epochs, only=mine) for m in ours]
-    cpu = [
-        t.seconds(epochs, True, only) / max(o.seconds(epochs, True, mine), 1e-9) for t, o in zip(textbook, ours, strict=True)
-    ]
+    cpu = [t.seconds(epochs, True, only) / max(o.seconds(epochs, True, mine), 1e-9) for t, o in zip(textbook, ours, strict=True)]
     return Row(
         work,
         statistics.median(slow),

@@ -1,60 +1,79 @@
 """Repair alone: the backbone's features once a view, instead of a forward of the backbone in every epoch."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-from measure import Row, Stopwatch, alternate, compare, in_child, require
-from whole import copied, set_up
-from workload import Options, make_workload
+import numpy as np
+from measure import Measured, Row, Stopwatch, alternate, compare, in_child, require
+from whole import set_up
+from workload import Options, Workload, make_workload
 
-HEAD = 1e-3  # largest relative distance of the repaired heads
+HEAD = 1e-3  # largest distance of the heads' updates, relative to the update
 
 
 def rows(options: Options) -> list[Row]:
     workload = make_workload(options, options.images, options.image_size, options.epochs)
     folder, cache = options.folder / "repair", options.folder / "pixels"
 
-    def open_ours(watch: Stopwatch, run: Path) -> Any:
-        from ours import Ours
-
-        set_up()
-        return Ours(workload, run, watch, cache)
-
     def textbook(decoder: str) -> Any:
-        def way(watch: Stopwatch) -> dict[str, torch.Tensor]:
-            from textbook import Textbook
+        return lambda watch: repair_textbook(workload, decoder, folder, cache, watch)
 
-            pixels = open_ours(watch, folder).context.data.store.images if decoder == "memory" else None
-            set_up()
-            made = Textbook(workload, decoder, workload.config(folder), watch, pixels)
-            watch.laps.clear()
-            watch.start()
-            made.repair()
-            return {name: tensor.numpy() for name, tensor in copied(made.head).items()}
-
-        return way
-
-    def ours(watch: Stopwatch) -> dict[str, torch.Tensor]:
-        import tempfile
-
+    def ours(watch: Stopwatch) -> tuple[np.ndarray, np.ndarray]:
         with tempfile.TemporaryDirectory(dir=options.folder) as run:  # an empty store, so that nothing is reused
-            made = open_ours(watch, Path(run))
-            watch.laps.clear()
-            watch.start()
-            weights = made.stage("repair").weights
-        return {name.rpartition(".")[2]: tensor.numpy() for name, tensor in list(weights.items())[-2:]}
+            return repair_ours(workload, Path(run), cache, watch)
 
-    in_child(lambda watch: open_ours(watch, folder) and None)  # decodes: here the pixels of ours are there already
+    in_child(lambda watch: _open(workload, folder, cache, watch) and None)  # decodes: this is in no figure here
     names = {"project": "decoding in every epoch", "memory": "pixels in memory"}
     found = alternate({**{name: textbook(name) for name in names}, "ours": ours}, options.repeats)
     lines = []
     for name, label in names.items():
-        theirs, mine = found[name][0].value, found["ours"][0].value
-        norm = sum(float((value**2).sum()) for value in theirs.values()) ** 0.5
-        apart = sum(float(((mine[key] - value) ** 2).sum()) for key, value in theirs.items()) ** 0.5
-        check = require("repaired head apart", apart / norm, HEAD)
+        check = require("updates of the head", updates_apart(found[name][0], found["ours"][0]), HEAD)
         work = f"repair, {options.images:,} images, {options.image_size} px; textbook with {label}"
         target = 5.0 if name == "project" else None
         lines.append(compare(work, found[name], found["ours"], target, check, options.full_epochs))
     return lines
+
+
+def repair_textbook(
+    workload: Workload, decoder: str, folder: Path, cache: Path, watch: Stopwatch
+) -> tuple[np.ndarray, np.ndarray]:
+    from textbook import Textbook
+
+    set_up()
+    pixels = _open(workload, folder, cache, watch).context.data.store.images if decoder == "memory" else None
+    way = Textbook(workload, decoder, workload.config(folder), watch, pixels)
+    before = _flat(dict(way.head.named_parameters()))
+    watch.laps.clear()
+    watch.start()
+    way.repair()
+    return before, _flat(dict(way.head.named_parameters()))
+
+
+def repair_ours(workload: Workload, folder: Path, cache: Path, watch: Stopwatch) -> tuple[np.ndarray, np.ndarray]:
+    from biasmask.models.image_classifier import head_of
+
+    way = _open(workload, folder, cache, watch)
+    head = head_of(way.state.network())[0]
+    before = way.state.weights
+    watch.laps.clear()
+    watch.start()
+    after = way.stage("repair").weights
+    before, after = ({key: w[f"{head}.{key}"] for key in ("weight", "bias")} for w in (before, after))
+    return _flat(before), _flat(after)
+
+
+def updates_apart(textbook: Measured, ours: Measured) -> float:
+    (start, theirs), (_, mine) = textbook.value, ours.value
+    return float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs - start))
+
+
+def _open(workload: Workload, folder: Path, cache: Path, watch: Stopwatch) -> Any:
+    from ours import Ours
+
+    set_up()
+    return Ours(workload, folder, watch, cache)
+
+
+def _flat(named: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([tensor.detach().numpy().ravel() for _, tensor in sorted(named.items())]).astype(np.float64)

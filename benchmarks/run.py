@@ -99,7 +99,7 @@ def table(rows: list, options, kilobytes: str, seconds: float) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     checks = [f"- {row.work}: {row.check}" for row in rows if row.check]
     about = (
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, one core and one thread a process; "
+        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, one core and one thread each; "
         f"{options.backbone}, {options.images:,} generated JPEGs of 600x450"
         + (f" ({kilobytes} each)" if kilobytes else "")
         + f"; whole and repair: {options.epochs} measured epochs of each step stand for {options.full_epochs}; "

@@ -45,9 +45,9 @@ class JpegDataset(Dataset[Batch]):
 
     def _picture(self, item: int) -> Any:
         if self.decoder == "memory":
-            return self.pixels[item]
+            return np.array(self.pixels[item])
         if self.decoder == "project":
-            return decode_image(self.paths[item], self.size)
+            return np.array(decode_image(self.paths[item], self.size))
         return Image.open(self.paths[item]).convert("RGB")
 
 
@@ -105,13 +105,11 @@ class Textbook:
         return 0.5 * sum((a - b).abs() for a, b in rates)  # type: ignore[return-value]
 
     def locate(self) -> dict[str, Any]:
-        importances = {
-            name: self.importance(name) for name in ("bias", "task")
-        }  # two walks: each decodes, and goes forward and backward
+        importances = {kind: self.importance(kind) for kind in ("bias", "task")}  # two walks over the data
         ratio = {}
         for name in self.backbone:
             bias, task = (_min_max(importances[kind][name]) for kind in ("bias", "task"))
-            ratio[name] = bias / (task + 1e-10)
+            ratio[name] = bias / (task + self.config.debias.locate.ratio_epsilon)
         flat = np.concatenate([score.flatten().numpy() for score in ratio.values()])
         threshold = float(np.percentile(flat, 100 * (1 - self.config.debias.edit_fraction)))
         mask = {name: score > threshold for name, score in ratio.items()}
@@ -147,6 +145,8 @@ class Textbook:
                 loss.backward()
                 for name, parameter in self.backbone.items():
                     parameter.grad *= mask[name]  # type: ignore[operator]
+                if settings.gradient_clip_val:
+                    nn.utils.clip_grad_norm_(self.backbone.values(), settings.gradient_clip_val)
                 optimizer.step()
                 with torch.no_grad():  # weight decay passes the gradient's mask by
                     for name, parameter in self.backbone.items():
@@ -158,7 +158,9 @@ class Textbook:
         settings = self.config.debias.repair
         self.net.requires_grad_(False)
         for parameter in self.head.parameters():
-            nn.init.zeros_(parameter.requires_grad_(True))
+            parameter.requires_grad_(True)
+            if settings.reset_head:
+                nn.init.zeros_(parameter)
         optimizer = self.optimizer(self.head.parameters(), settings)
         loader, batches = self.debias_loader(BalancedRows, settings.batch_size)
         views = torch.Generator().manual_seed(SEED)

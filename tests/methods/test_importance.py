@@ -1,4 +1,4 @@
-"""Importances: by hand, shared forward, undefined batches, pieces added up, per sample, and against the published code."""
+"""Importances: by hand, one forward for all, undefined batches, sums of parts, per sample, and the published code."""
 
 import pytest
 import torch

