@@ -9,9 +9,10 @@ from measure import Measured, Row, Stopwatch, alternate, compare, in_child, requ
 from torch import Tensor
 from workload import Options, Workload, make_workload
 
-# How far float32 rounding may drive both ways apart: they go through other convolution kernels (memory format), sum in another
-# precision (float64 in ours), and every epoch passes the difference on.
-IMPORTANCE, MASK, THRESHOLD, IMPAIRED, SCORES = 1e-2, 5e-3, 1e-2, 5e-2, 1e-3
+# How far both ways may be apart, relative to the size of each. They go through other convolution kernels (memory format) and add up
+# in another precision; a ReLU6 whose input rounds to the other side of 0 then passes another gradient. float32 itself lies 1.7e-2
+# from float64 in the importances of the quick run, and each epoch passes the difference on.
+IMPORTANCE, MASK, THRESHOLD, UPDATES, SCORES = 2e-2, 5e-3, 1e-2, 5e-2, 1e-3
 
 
 def walk_textbook(workload: Workload, decoder: str, result: Path, watch: Stopwatch) -> None:
@@ -64,16 +65,16 @@ def agreement(workload: Workload, textbook: Path, ours: Path, folder: Path) -> l
     start = torch.load(workload.checkpoint, weights_only=True)
     checks = []
     for kind in ("bias", "task"):
-        apart = [(mine[kind][n] - t).abs().max() / t.abs().max() for n, t in theirs[kind].items() if t.abs().max() > 0]
-        checks.append(require(f"{kind} importance", float(max(apart)), IMPORTANCE))
+        apart = [float((mine[kind][n] - t).norm() / t.norm()) for n, t in theirs[kind].items() if t.any()]
+        checks.append(require(f"{kind} importance, worst tensor", max(apart), IMPORTANCE))
     checks.append(require("threshold", abs(mine["threshold"] / theirs["threshold"] - 1), THRESHOLD))
     differ = sum(int((mine["mask"][n] != m).sum()) for n, m in theirs["mask"].items())
     checks.append(require("mask entries that differ", differ / sum(m.numel() for m in theirs["mask"].values()), MASK))
     for label, names in (("impaired", list(theirs["mask"])), ("final", [n for n in start if n not in theirs["mask"]])):
         moved = torch.cat([(theirs[label][n] - start[n]).double().flatten() for n in names])
         apart = torch.cat([(mine[label][n] - theirs[label][n]).double().flatten() for n in names])
-        name = "impaired weights' updates" if label == "impaired" else "repaired head"
-        checks.append(require(name, float(apart.norm() / moved.norm()), IMPAIRED))
+        name = f"updates of the {'backbone' if label == 'impaired' else 'head'}"
+        checks.append(require(name, float(apart.norm() / moved.norm()), UPDATES))
     measured = in_child(lambda _watch: _scores_apart(workload, theirs["final"], mine["final"], folder))
     checks.append(require("scores", measured.value, SCORES))
     return checks

@@ -31,7 +31,7 @@ def test_outside_of_the_mask_nothing_moves(
     path = trained_net(backbone, **args)
     overrides = [word for word in user_table.overrides if not word.startswith("debias.repair")]
     run = runner.train(
-        *overrides, f"model.ckpt_path={path}", f"model.backbone={backbone}", "debias=impair_only", "debias.impair.guard=null",
+        *overrides, f"model.ckpt_path={path}", f"model.backbone={backbone}", "debias=impair_only", "debias.impair.guard=null", "debias.edit_fraction=0.5",
         "debias.impair.epochs=4", "debias.impair.batch_size=10", *OPTIMIZERS[optimizer],
     )  # fmt: skip
     before = torch.load(path, weights_only=True)
@@ -40,8 +40,6 @@ def test_outside_of_the_mask_nothing_moves(
     edited = 0
     for name, old in before.items():
         inside = mask.get(name, torch.zeros_like(old, dtype=torch.bool))
-        same = after[name].view(torch.uint8) if old.ndim == 0 else after[name]
-        assert torch.equal(same if old.ndim else after[name], after[name])
         assert old[~inside].numpy().tobytes() == after[name][~inside].numpy().tobytes(), f"{name} moved outside of the mask"
         edited += int((after[name] != old).sum())
     record = run.stage("impair")

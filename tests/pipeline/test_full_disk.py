@@ -65,11 +65,11 @@ def test_a_full_disk_loses_no_result_of_a_finished_run(call: str, runner: Runner
 def test_a_file_that_grows_too_large_in_a_stage(stage: str, runner: Runner, tmp_path: Path) -> None:
     """The system itself refuses to write: no file may be larger than 100 kB."""
     store = tmp_path / "store"
-    runner.rendered("debias=none")  # the pixels are decoded already
+    runner.rendered("debias.stages=[]")  # the pixels are decoded already
     if stage == "locate":
-        runner.rendered("debias=none", store=store)
+        runner.rendered("debias.stages=[]", store=store)
     if stage == "impair":
-        runner.rendered("debias=none", store=store)
+        runner.rendered("debias.stages=[]", store=store)
         runner.rendered("debias.stages=[locate]", store=store)
 
     def job() -> None:

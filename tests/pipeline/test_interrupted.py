@@ -147,7 +147,7 @@ def test_two_jobs_train_one_baseline(runner: Runner, tmp_path: Path) -> None:
     store = tmp_path / "store"
     pids = [
         start_fork(
-            lambda n=n: runner.rendered("debias=none", "name=pair", folder=tmp_path / f"run{n}", store=store),
+            lambda n=n: runner.rendered("debias.stages=[]", "name=pair", folder=tmp_path / f"run{n}", store=store),
             tmp_path / f"{n}.txt",
         )  # type: ignore[misc]
         for n in range(2)

@@ -21,7 +21,10 @@ def guarded(job: Callable[[], T]) -> T:
     """
     try:
         return job()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        # Lightning's Trainer turns Ctrl-C into a bare exit(1)
         print("interrupted: finished stages are kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     except (BiasmaskError, InstantiationException, OmegaConfBaseException) as error:

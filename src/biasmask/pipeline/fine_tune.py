@@ -118,7 +118,7 @@ class FineTune(StoredStage):
             folder / "history.jsonl",
             extra=[guard] if guard else None,
             max_epochs=self.epochs,
-            gradient_clip_val=self.gradient_clip_val,
+            gradient_clip_val=None if self.part == "none" else self.gradient_clip_val,  # nothing has a gradient there
         )
         with expected_warnings():
             trainer.fit(module, *loaders)

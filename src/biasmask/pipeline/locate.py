@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from biasmask.errors import ConfigError, MethodError
-from biasmask.files import write_json
+from biasmask.files import write_atomically, write_json
 from biasmask.methods import weight_mask
 from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.bias_mask import BiasMaskModule
@@ -97,7 +97,7 @@ class Locate:
             module, batches = self._walk(name, state, context)
             found = module.importances()
             flat = {f"{loss}/{n}": tensor.contiguous() for loss, named in found.items() for n, tensor in named.items()}
-            save_file(flat, folder / "importance.safetensors")
+            write_atomically(folder / "importance.safetensors", save(flat))
             counts = [int(v) for v in module.counts]
             write_json(
                 folder / "importance.json",
@@ -159,10 +159,9 @@ class Locate:
         if self.source == "ones":
             return weight_mask.ones_mask(like), None
         assert importances is not None
-        bias = weight_mask.min_max(importances["bias"])
         if self.source == "bias_only":
-            return weight_mask.hard_mask(bias, self.edit_fraction, self.granularity), None
-        ratio = weight_mask.importance_ratio(bias, weight_mask.min_max(importances["task"]), self.ratio_epsilon)
+            return weight_mask.bias_only(importances["bias"], self.edit_fraction, self.granularity), None
+        ratio = weight_mask.importance_ratio(importances["bias"], importances["task"], self.ratio_epsilon)
         threshold = weight_mask.threshold_of(ratio, 100 * (1 - self.edit_fraction))
         if self.source == "reference":
             return weight_mask.reference_mask(ratio, 100 * (1 - self.edit_fraction)), threshold

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import lightning
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from biasmask.files import write_json
+from biasmask.files import write_atomically, write_json
 from biasmask.pipeline.checkpoints import load_model, save_model
 from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.store import hash_of
@@ -66,7 +66,7 @@ class StoredStage:
             outcome = self.work(name, state, context, folder)
             save_model(folder / "model.ckpt", outcome.state, {"stage": name})
             if outcome.state.mask is not None:
-                save_file(outcome.state.mask, folder / "mask.safetensors")
+                write_atomically(folder / "mask.safetensors", save(outcome.state.mask))
                 write_json(folder / "mask.json", outcome.state.mask_info)
             record = {
                 "label": outcome.label,
