@@ -9,9 +9,9 @@ from measure import Measured, Row, Stopwatch, alternate, compare, in_child, requ
 from torch import Tensor
 from workload import Options, Workload, make_workload
 
-# How far both ways may be apart, relative to the size of each. They go through other convolution kernels (memory format) and add up
-# in another precision; a ReLU6 whose input rounds to the other side of 0 then passes another gradient. float32 itself lies 1.7e-2
-# from float64 in the importances of the quick run, and each epoch passes the difference on.
+# How far both ways may be apart, relative to the size of each number. They go through other convolution kernels (memory format)
+# and add up in another precision; a ReLU6 whose input rounds to the other side of 0 then passes another gradient. float32 itself
+# lies 1.7e-2 from float64 in the importances of a quick run, and each step passes the difference on.
 IMPORTANCE, MASK, THRESHOLD, UPDATES, SCORES = 2e-2, 5e-3, 1e-2, 5e-2, 1e-3
 
 

@@ -141,6 +141,7 @@ def _write_network(workload: Workload) -> None:
     torch.manual_seed(SEED)
     name = workload.config(workload.table.parent).model.backbone
     net = timm.create_model(name, num_classes=1)
+    torch.nn.init.normal_(net.get_classifier().weight, std=0.03)  # timm's own gives logits of tens to an EfficientNet
     for module in net.modules():
         if hasattr(module, "running_mean"):
             module.momentum = None
