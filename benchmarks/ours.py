@@ -10,6 +10,8 @@ from workload import Workload
 
 from biasmask.pipeline.baseline import ModelConfig, load_users_checkpoint
 from biasmask.pipeline.context import Context, ModelState
+from biasmask.pipeline.fine_tune import FineTune
+from biasmask.pipeline.locate import Locate
 from biasmask.pipeline.train_run import Run
 
 
@@ -44,7 +46,7 @@ class Ours:
         self.state: ModelState = load_users_checkpoint(model)
         run = Run(config, folder)
         self.context: Context = run.context(self.state.hyper["image_size"])
-        self.stages = run.stages()
+        self.stages: dict[str, Locate | FineTune] = run.stages()
         self.laps = EpochLaps(watch)
         make = self.context.make_trainer
 

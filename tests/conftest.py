@@ -242,7 +242,7 @@ def in_fork(job: Callable[[], Any], output: Path, seconds: float = 200) -> Ended
         if done:
             return Ended(os.waitstatus_to_exitcode(status), output.read_text(errors="replace"))
         if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise AssertionError(f"not finished after {seconds} s:\n{output.read_text(errors='replace')}")
         time.sleep(0.02)
@@ -259,6 +259,7 @@ def start_fork(job: Callable[[], Any], output: Path) -> int:
     if pid:
         return pid
     code = 70
+    os.setsid()  # a group of its own, so that nothing it starts outlives it
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)

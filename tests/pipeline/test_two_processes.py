@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import FinishedRun, Runner, UserTable, in_fork
+from tests.conftest import FinishedRun, Runner, UserTable
 
 TWO = ("trainer=ddp_sim", "trainer.devices=2")
 
@@ -17,24 +17,9 @@ def importances(store: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def allow_fork_of_a_fork() -> None:
-    """CUDA could not be used after a second fork; nothing here uses it, and Lightning refuses all the same."""
-    from lightning.pytorch.strategies.launchers import multiprocessing
-
-    multiprocessing._check_bad_cuda_fork = lambda: None  # type: ignore[attr-defined]
-
-
 def on_two(runner: Runner, tmp_path: Path, *overrides: str, rendered: bool = False) -> FinishedRun:
-    folder, store = tmp_path / "two", tmp_path / "two_store"
     run = runner.rendered if rendered else runner.train
-
-    def job() -> None:
-        allow_fork_of_a_fork()
-        run(*overrides, *TWO, folder=folder, store=store)
-
-    ended = in_fork(job, tmp_path / "output.txt")
-    assert ended.code == 0, ended.output
-    return FinishedRun(folder, None)
+    return run(*overrides, *TWO, folder=tmp_path / "two", store=tmp_path / "two_store")
 
 
 @pytest.mark.parametrize("per_sample", [False, True], ids=["batches", "per_sample"])
@@ -93,12 +78,6 @@ def test_a_training_on_two_processes_is_not_taken_for_one(
 
 
 def test_an_error_on_two_processes_is_one_line(runner: Runner, tmp_path: Path) -> None:
-    def job() -> None:
-        allow_fork_of_a_fork()
-        runner.rendered(
-            "baseline.optimizer.lr=1e20", "trainer.max_epochs=3", *TWO, "data.batch_size=16", store=tmp_path / "store"
-        )
-
-    ended = in_fork(job, tmp_path / "output.txt")
-    assert ended.code == 2, ended.output
-    assert "error: the loss is" in ended.output
+    huge = ("baseline.optimizer.lr=1e20", "trainer.max_epochs=3", "data.batch_size=16")
+    text = runner.error(lambda: runner.rendered(*huge, *TWO, store=tmp_path / "store"))
+    assert text.startswith("the loss is")

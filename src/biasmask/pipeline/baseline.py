@@ -12,7 +12,7 @@ from biasmask.models.image_classifier import create_network, input_statistics, s
 from biasmask.models.weights import load_by_position, load_matching, outputs_in, package_file, plain_state_dict, read_checkpoint
 from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
-from biasmask.pipeline.stages import Outcome, StoredStage, expected_warnings
+from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
 
 
 @dataclass
@@ -163,4 +163,4 @@ class Baseline(StoredStage):
             trainer.fit(module, *loaders)
         notes = (f"started from {origin}",)
         label = f"{hyper['backbone']} trained on {len(rows):,} images"
-        return Outcome(ModelState(hyper, {}).with_weights(module.net), label, trainer.current_epoch, notes=notes)
+        return Outcome(ModelState(hyper, {}).with_weights(module.net), label, epochs_done(trainer, folder), notes=notes)

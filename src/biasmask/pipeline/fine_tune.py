@@ -19,7 +19,7 @@ from biasmask.modules.callbacks import CollapseGuard
 from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.predictions import predict_logits
-from biasmask.pipeline.stages import Outcome, StoredStage, expected_warnings
+from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
 
 PARTS = ("mask", "backbone", "head", "all", "none")
 
@@ -124,7 +124,7 @@ class FineTune(StoredStage):
             trainer.fit(module, *loaders)
         after = state.with_weights(module.net)
         facts = edit_facts(state, after, module.editable())
-        return Outcome(after, self._label(), trainer.current_epoch, facts, self._notes(module, guard))
+        return Outcome(after, self._label(), epochs_done(trainer, folder), facts, self._notes(module, guard))
 
     def _label(self) -> str:
         losses = (("task loss", self.task_weight), ("bias loss", self.bias_weight), ("anchor", self.anchor_weight))

@@ -99,6 +99,11 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
+def epochs_done(trainer: lightning.Trainer, folder: Path) -> int:
+    """Epochs that a training lasted; under several processes the Trainer of this one doesn't know, and the history does."""
+    return max([trainer.current_epoch, *(row["epoch"] + 1 for row in read_history(folder))])
+
+
 @contextmanager
 def expected_warnings() -> Iterator[None]:
     """Silence what Lightning warns about and what is meant here: loaders without workers, walks without an optimizer."""
