@@ -10,6 +10,8 @@ rows without an image are left out and counted. Cite: Groh et al., CVPR workshop
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
 from biasmask.data.prepare import resize_and_report, run_script, write_table
 from biasmask.data.read_table import read_table
 from biasmask.errors import DataError

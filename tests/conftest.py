@@ -170,8 +170,7 @@ class UserTable:
         return ["experiment=bmft", "data=csv", f"data.table={self.path}", "attribute=sex", *epochs]
 
 
-@pytest.fixture
-def user_table(tmp_path: Path) -> UserTable:
+def make_user_table(folder: Path) -> UserTable:
     """80 PNG images of 40 x 36 pixels whose brightness tells the target; sex and target in every pairing in every split."""
     number = np.arange(80)
     frame = pd.DataFrame(
@@ -183,17 +182,26 @@ def user_table(tmp_path: Path) -> UserTable:
             "split": np.array(["debias", "debias", "debias", "val", "test"])[number // 4 % 5],
         }
     )
-    (tmp_path / "mine" / "images").mkdir(parents=True)
+    (folder / "mine" / "images").mkdir(parents=True)
     for n in number:
         noise = np.random.default_rng(n).integers(0, 120, (36, 40, 3)) + 100 * (n % 2)
-        Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "mine" / "images" / f"{n:03d}.png")
-    table = UserTable(tmp_path / "mine" / "mine.csv", frame)
+        Image.fromarray(noise.astype(np.uint8)).save(folder / "mine" / "images" / f"{n:03d}.png")
+    table = UserTable(folder / "mine" / "mine.csv", frame)
     table.save()
     return table
 
 
 @pytest.fixture
+def user_table(tmp_path: Path) -> UserTable:
+    return make_user_table(tmp_path)
+
+
+@pytest.fixture
 def trained_net(tmp_path: Path) -> Callable[..., Path]:
+    return net_writer(tmp_path)
+
+
+def net_writer(folder: Path) -> Callable[..., Path]:
     """Writes the state dict of a timm net, as a user would, and gives its path."""
 
     def write(backbone: str = "test_resnet", outputs: int = 1, wrap: Any = None, name: str = "mine.pt", **args: Any) -> Path:
@@ -209,7 +217,7 @@ def trained_net(tmp_path: Path) -> Callable[..., Path]:
                 module.running_var.uniform_(0.5, 2.0)
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
         state = net.state_dict()
-        path = tmp_path / name
+        path = folder / name
         if path.suffix == ".safetensors":
             save_file(state, path)
         else:

@@ -1,15 +1,61 @@
-"""trainer=ddp_sim: two forked processes give the importances and the mask of one, and every stage runs and is recorded."""
+"""trainer=ddp_sim: two forked processes give the importances and the mask of one, and every stage runs and is recorded.
 
-from collections.abc import Callable
+The runs on two processes are made by a process of their own, since one that has ever gone backward can't fork a training.
+"""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import FinishedRun, Runner, UserTable
+from tests.conftest import REPOSITORY, FinishedRun, Runner, make_user_table, net_writer, strict_json
 
 TWO = ("trainer=ddp_sim", "trainer.devices=2")
+WALKS = {
+    "group_target": ("debias.locate.batches=group_target", "debias.locate.per_sample=false"),
+    "sequential": ("debias.locate.batches=sequential", "debias.locate.per_sample=false"),
+    "per_sample": ("debias.locate.batches=sequential", "debias.locate.per_sample=true"),
+}
+WALK = ("debias=impair_only", "debias.locate.batch_size=10", "debias.impair.epochs=1", "debias.edit_fraction=0.5")
+METHODS = {
+    "adapt_norm": ("debias=adapt_norm", "debias.impair.epochs=2"),
+    "full_ft": ("debias=full_ft", "debias.finetune.epochs=2", "debias.finetune.batch_size=8"),
+    "bmft_published": ("debias=bmft_published", "debias.impair.epochs=2", "debias.repair.epochs=1"),
+}
+
+
+def runs_on_two(home: Path, common: list[str]) -> None:
+    """What the process of its own does: all runs on two processes, each with a store of its own."""
+    runner = Runner(home, home)
+    for name, words in {**{k: (*WALK, *v) for k, v in WALKS.items()}, **METHODS}.items():
+        runner.train(*common, *words, *TWO, folder=home / name, store=home / f"{name}_store")
+    runner.rendered("trainer.max_epochs=2", *TWO, folder=home / "rendered", store=home / "rendered_store")
+    huge = ("baseline.optimizer.lr=1e20", "trainer.max_epochs=3", "data.batch_size=16")
+    try:
+        text = runner.error(lambda: runner.rendered(*huge, *TWO, store=home / "broken_store"))
+    except BaseException as error:
+        text = f"{type(error).__name__} {error}"
+    (home / "error.txt").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    home = tmp_path_factory.mktemp("two")
+    overrides = [word for word in make_user_table(home).overrides if not word.startswith("debias.")]
+    common = [*overrides, f"model.ckpt_path={net_writer(home)()}"]
+    script = "from pathlib import Path; from tests.pipeline.test_two_processes import runs_on_two\n"
+    script += f"runs_on_two(Path({str(home)!r}), {common!r})"
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return home, common
 
 
 def importances(store: Path) -> dict[str, torch.Tensor]:
@@ -17,67 +63,53 @@ def importances(store: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def on_two(runner: Runner, tmp_path: Path, *overrides: str, rendered: bool = False) -> FinishedRun:
-    run = runner.rendered if rendered else runner.train
-    return run(*overrides, *TWO, folder=tmp_path / "two", store=tmp_path / "two_store")
-
-
-@pytest.mark.parametrize("per_sample", [False, True], ids=["batches", "per_sample"])
-@pytest.mark.parametrize("batches", ["sequential", "group_target"])
+@pytest.mark.parametrize("walk", WALKS)
 def test_importances_and_mask_are_those_of_one_process(
-    batches: str, per_sample: bool, runner: Runner, user_table: UserTable, trained_net: Callable[..., Path], tmp_path: Path
+    walk: str, two: tuple[Path, list[str]], runner: Runner, tmp_path: Path
 ) -> None:
     """The batches are the same ones, summed in float64: equal to float32's last digit. 48 rows make 5 batches, an odd number."""
-    walk = (f"debias.locate.batches={batches}", "debias.locate.batch_size=10", f"debias.locate.per_sample={per_sample}")
-    common = (*user_table.overrides, f"model.ckpt_path={trained_net()}", "debias=impair_only", *walk, "debias.impair.epochs=1")
-    common = tuple(word for word in common if not word.startswith("debias.repair"))
-    one = runner.train(*common, store=tmp_path / "one_store")
-    two = on_two(runner, tmp_path, *common)
-    first, second = importances(tmp_path / "one_store"), importances(tmp_path / "two_store")
+    home, common = two
+    one = runner.train(*common, *WALK, *WALKS[walk], store=tmp_path / "store")
+    first, second = importances(tmp_path / "store"), importances(home / f"{walk}_store")
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=1e-6, atol=0)
-    assert two.read("mask.json")["importance"] == one.read("mask.json")["importance"]
-    masks = [load_file(run.folder / "mask.safetensors") for run in (one, two)]
+    assert strict_json(home / walk / "mask.json")["importance"] == one.read("mask.json")["importance"]
+    masks = [load_file(folder / "mask.safetensors") for folder in (one.folder, home / walk)]
     assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
 
 
-def test_all_stages_run_on_two_processes(runner: Runner, tmp_path: Path) -> None:
-    run = on_two(runner, tmp_path, "trainer.max_epochs=2", rendered=True)
+def test_all_stages_run_on_two_processes(two: tuple[Path, list[str]], runner: Runner) -> None:
+    run = FinishedRun(two[0] / "rendered", None)
     stages = run.read("stages.json")
     assert [s["stage"] for s in stages] == ["baseline", "locate", "impair", "repair"]
-    assert run.stage("baseline")["epochs"] == 2
+    assert (run.stage("baseline")["epochs"], run.stage("repair")["epochs"]) == (2, 2)
     assert run.stage("repair")["edited"] > 0 and all(s["changed_outside"] in (None, 0) for s in stages)
     history = run.read("history.json")
     losses = [row for row in history if (row["stage"], row["split"], row["metric"]) == ("baseline", "train", "loss")]
     assert [row["epoch"] for row in losses] == [0, 1], "each epoch once, from one process"
-    again = runner.evaluate(run.folder)
-    assert again.figures == run.figures
+    assert runner.evaluate(run.folder).figures == run.figures
 
 
-@pytest.mark.parametrize("method", ["adapt_norm", "full_ft", "bmft_published"])
-def test_methods_on_two_processes(
-    method: str, runner: Runner, user_table: UserTable, trained_net: Callable[..., Path], tmp_path: Path
-) -> None:
-    common = [word for word in user_table.overrides if not word.startswith("debias.")]
-    stage = "finetune" if method == "full_ft" else "impair"
-    run = on_two(runner, tmp_path, *common, f"model.ckpt_path={trained_net()}", f"debias={method}", f"debias.{stage}.epochs=2")
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_on_two_processes(method: str, two: tuple[Path, list[str]]) -> None:
+    run = FinishedRun(two[0] / method, None)
     assert all(record["changed_outside"] in (None, 0) for record in run.read("stages.json"))
-    assert run.stage(stage)["epochs"] == 2
+    assert run.stage("finetune" if method == "full_ft" else "impair")["epochs"] == 2
 
 
-def test_a_training_on_two_processes_is_not_taken_for_one(
-    runner: Runner, user_table: UserTable, trained_net: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_training_on_two_processes_is_not_taken_for_one(two: tuple[Path, list[str]], runner: Runner) -> None:
     """Two processes do half the steps on twice the rows: another result, so another key."""
-    settings = ("debias=full_ft", "debias.finetune.batch_size=8", "debias.finetune.epochs=1")
-    common = (*user_table.overrides, f"model.ckpt_path={trained_net()}", *settings)
-    common = tuple(word for word in common if not word.startswith(("debias.repair", "debias.impair")))
-    on_two(runner, tmp_path, *common)
-    one = runner.train(*common, store=tmp_path / "two_store")
+    home, common = two
+    one = runner.train(*common, *METHODS["full_ft"], store=home / "full_ft_store")
     assert not one.stage("finetune")["reused"]
 
 
-def test_an_error_on_two_processes_is_one_line(runner: Runner, tmp_path: Path) -> None:
-    huge = ("baseline.optimizer.lr=1e20", "trainer.max_epochs=3", "data.batch_size=16")
-    text = runner.error(lambda: runner.rendered(*huge, *TWO, store=tmp_path / "store"))
-    assert text.startswith("the loss is")
+def test_a_walk_on_two_processes_serves_one(two: tuple[Path, list[str]], runner: Runner) -> None:
+    """The importances are the same, so a run on one process needn't walk again."""
+    home, common = two
+    assert runner.train(*common, *WALK, *WALKS["sequential"], store=home / "sequential_store").stage("locate")["reused"]
+
+
+def test_an_error_on_two_processes_is_one_line(two: tuple[Path, list[str]]) -> None:
+    text = (two[0] / "error.txt").read_text()
+    assert text.startswith("the loss is") and "\n" not in text

@@ -31,9 +31,9 @@ class Augment:
     [-1.0]
     """
 
-    horizontal_flip: float = 0.5
-    vertical_flip: float = 0.5
-    transpose: float = 0.5
+    horizontal_flip: float = 0.0
+    vertical_flip: float = 0.0
+    transpose: float = 0.0
     shift: int = 0
     brightness: float = 0.0
     contrast: float = 0.0

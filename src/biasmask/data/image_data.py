@@ -73,9 +73,10 @@ class ImageData:
         rows = self.rows(split)
         counts = {name: len(self.rows(name)) for name in SPLITS}
         if len(rows) == 0:
+            trained = "give a trained model as model.ckpt_path=..., " if split == "train" else ""
             raise DataError(
-                f"data set {self.table.name} has no readable row in the split `{split}` (rows: {counts}); name the split "
-                "column as data.split=..., or set the shares as data.fractions={debias: .5, val: .2, test: .3}"
+                f"data set {self.table.name} has no readable row in the split `{split}` (rows: {counts}); {trained}name the "
+                "split column as data.split=..., or set the shares as data.fractions={train: 0, debias: .5, val: .2, test: .3}"
             )
         if 0 in self.class_counts(rows):
             name = self.table.class_names[int(self.class_counts(rows)[0] > 0)]

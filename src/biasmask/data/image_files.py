@@ -106,7 +106,7 @@ def find_files(
         if not follow_symlinks and not path.resolve().is_relative_to(real_root):
             raise DataError(
                 f"{name_row(row)}: {path} is a link out of the data root {root}; point the root at the folder "
-                "that holds the images, or allow it with data.source.follow_symlinks=true"
+                "that holds the images, or allow it with +data.source.follow_symlinks=true"
             )
 
     for folder, rows in rows_in.items():

@@ -125,6 +125,7 @@ class Baseline(StoredStage):
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         return {
             "trainer": context.trainer_key,
+            "callbacks": context.callbacks_key,
             "head": "normal 0.01",
             "initial": ModelConfig(**self.model).weights_hash(),
             "data": context.data.fingerprint(("train", "val"), attribute=None),

@@ -89,6 +89,7 @@ class Context:
         progress: whether to draw a bar for each stage.
         loggers: makes the loggers of a stage.
         callbacks: makes the configured callbacks of the baseline.
+        callbacks_key: their settings, which determine a result where one of them stops the training.
     """
 
     data: ImageData
@@ -100,6 +101,7 @@ class Context:
     progress: bool = True
     loggers: Callable[[str], Any] = lambda _stage: False
     callbacks: Callable[[], list[Any]] = list
+    callbacks_key: dict[str, Any] = field(default_factory=dict)
     records: list[StageRecord] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -1,10 +1,12 @@
 """What a run hands to others: the debiased weights as a plain timm state dict, and the delta between base and debiased."""
 
+import hashlib
 import io
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from biasmask.errors import CheckpointError
@@ -23,17 +25,32 @@ def write_timm_weights(path: Path, state: ModelState) -> None:
 def write_delta(path: Path, base: ModelState, debiased: ModelState) -> None:
     """The entries that differ, as XOR of their bits: applied to base it gives debiased, applied to debiased it gives base."""
     delta = weight_delta(base.weights, debiased.weights)
-    keys = {name: replace(state, mask=None).key for name, state in (("base", base), ("debiased", debiased))}
-    write_atomically(path, save(delta, {**keys, "format": "biasmask xor delta 1"}))
+    hashes = {"base": hash_of_weights(base.weights), "debiased": hash_of_weights(debiased.weights)}
+    write_atomically(path, save(delta, {**hashes, "format": "biasmask xor delta 1"}))
+
+
+def hash_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names and bytes of all tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def apply_delta_file(weights: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
     """Turn base weights into debiased ones, or back.
 
     Raises:
-        CheckpointError: the delta was made for other weights.
+        CheckpointError: not a delta of ours, or one that was made for other weights.
     """
     try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        if hash_of_weights(weights) not in (about.get("base"), about.get("debiased")):
+            raise CheckpointError(
+                f"delta {path} was made for other weights: give the base or the debiased weights of the run that wrote it"
+            )
         return apply_delta(weights, load_file(path))
-    except ValueError as error:
+    except (ValueError, OSError, SafetensorError) as error:
         raise CheckpointError(f"delta {path}: {error}") from error

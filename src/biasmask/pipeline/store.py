@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from biasmask import __version__
 from biasmask.files import storage_error, write_json
 
 STORE_VERSION = 1
@@ -26,7 +27,7 @@ def hash_of(value: Any) -> str:
     >>> hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
     True
     """
-    text = json.dumps([STORE_VERSION, value], sort_keys=True, default=str)
+    text = json.dumps([STORE_VERSION, __version__, value], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -84,6 +84,10 @@ class Run:
             store=ArtefactStore(Path(config.paths.store_dir), on_wait=self.console.print),
             progress=config.progress,
             loggers=setup.logger_factory(config.logger),
+            callbacks_key={
+                name: {key: str(value) for key, value in node.items() if key != "dirpath"}
+                for name, node in (config.callbacks or {}).items()
+            },
             callbacks=lambda: [instantiate(node) for node in (config.callbacks or {}).values()],
         )
 
