@@ -33,7 +33,7 @@ class Options:
     image_size: int = 64
     backbone: str = "efficientnet_lite0"
     quality: int = 90
-    epochs: int = 2
+    epochs: int = 1
     full_epochs: int = 10
     sizes: tuple[int, ...] = field(default=(96, 128))
 

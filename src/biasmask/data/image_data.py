@@ -109,7 +109,7 @@ class ImageData:
         if dataset is None:
             groups = {name: encoded.index for name, encoded in self.attributes.items()}
             dataset = PixelDataset(self.store.images, self.target, groups, rows)
-        size = batch_size or self.eval_batch_size
+        size = self.eval_batch_size if batch_size is None else batch_size
         sampler = self._sampler(rows, batches, size, seed, attribute)
         sampler.even = even
         sampler.deal(batch_size is not None)

@@ -137,6 +137,7 @@ class BMFTModule(ClassifierModule):
 
     def on_validation_epoch_end(self) -> None:
         logits, target = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
+        self.require_finite(logits)
         gap = bias_loss(logits, target, torch.cat(self._groups), self.editing.n_groups, **self.editing.bias_loss)
         self.log("val/bias_loss", gap.value if gap.defined else torch.nan, sync_dist=True)
         self.log("val/score_std", torch.sigmoid(logits).std(correction=0), sync_dist=True)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from biasmask.errors import ConfigError
+
 
 class StageProgress(Callback):
     """One bar a stage that counts batches over all epochs, with the time left and the last validation figures."""
@@ -108,6 +110,8 @@ class CollapseGuard(Callback):
         keep: str = "best",
         patience: int = 2,
     ):
+        if keep not in ("best", "last"):
+            raise ConfigError(f"guard.keep={keep}: choose best or last")
         self.floor = base_auroc - max_auroc_drop
         self.spread = base_score_std * min_spread
         self.keep, self.patience = keep, patience

@@ -89,8 +89,16 @@ class ClassifierModule(lightning.LightningModule):
         logits = self(batch["image"])
         self._validation.append((logits.float().cpu(), batch["target"].cpu()))
 
+    def require_finite(self, logits: Tensor) -> None:
+        if not torch.isfinite(logits).all():
+            raise MethodError(
+                f"the scores on the validation split are NaN or infinite in epoch {self.current_epoch}: lower the learning rate "
+                "(baseline.optimizer.lr, or optimizer.lr of the debias stage)"
+            )
+
     def on_validation_epoch_end(self) -> None:
         logits, target = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
+        self.require_finite(logits)
         self._validation.clear()
         self.log("val/loss", self.task_loss(logits, target), sync_dist=True)
         self.log("val/auroc", auroc(torch.sigmoid(logits).double(), target).float().squeeze(), sync_dist=True)

@@ -14,6 +14,8 @@ from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
 
+OWN_KEYS = {"backbone", "image_size", "mean", "std", "num_outputs", "model_args", "channels_last"}  # of our checkpoints
+
 
 @dataclass
 class ModelConfig:
@@ -90,10 +92,10 @@ def load_users_checkpoint(model: ModelConfig) -> ModelState:
     path = str(model.ckpt_path)
     content = read_checkpoint(path)
     hyper = content.get("hyper_parameters")
-    if isinstance(hyper, dict) and "backbone" in hyper and "mean" in hyper:
+    if isinstance(hyper, dict) and hyper.keys() >= OWN_KEYS:
         if model.image_size and model.image_size != hyper["image_size"]:
             hyper = {**hyper, "image_size": model.image_size}
-        content = {"state_dict": {k: v for k, v in content["state_dict"].items() if k.startswith("net.")}}
+        content = {"state_dict": {k: v for k, v in content.get("state_dict", {}).items() if k.startswith("net.")}}
         state = plain_state_dict(content, path)
     else:
         state = plain_state_dict(content, path)

@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from biasmask.errors import BiasmaskError, ConfigError
+from biasmask.errors import BiasmaskError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def guarded(job: Callable[[], T]) -> T:
         # Lightning's Trainer turns Ctrl-C into a bare exit(1)
         print("interrupted: finished stages are kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
-    except (BiasmaskError, InstantiationException, OmegaConfBaseException) as error:
+    except (BiasmaskError, InstantiationException, OmegaConfBaseException, ValueError) as error:
         known = plain_error(error)
         if known is None:
             raise
@@ -41,11 +41,18 @@ def plain_error(error: Exception) -> str | None:
     """One line about an error that the user can mend; None for one that is a fault of the program."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, BiasmaskError):
-            return str(cause)
+        if isinstance(cause, BiasmaskError) or (isinstance(cause, ValueError) and _raised_by_the_maths(cause)):
+            return " ".join(str(cause).split())
         cause = cause.__cause__
-    if isinstance(error, OmegaConfBaseException):
-        return str(ConfigError(" ".join(str(error).split())))
-    if isinstance(error.__cause__, TypeError):  # an unknown or missing argument of a `_target_`
+    if isinstance(error, OmegaConfBaseException | InstantiationException):
         return " ".join(str(error).split())
     return None
+
+
+def _raised_by_the_maths(error: ValueError) -> bool:
+    """Whether it was raised in `methods` or `metrics`, whose messages about arguments are written for users."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return module.startswith(("biasmask.methods.", "biasmask.metrics."))

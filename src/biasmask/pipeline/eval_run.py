@@ -80,7 +80,9 @@ def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, 
         own = chosen is None or about.get("attribute") in (data_node.get("attributes") or {})
         attribute = about.get("attribute") if own else data_node.get("attribute")
     metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
-    return data_node, attribute, {**metrics, **about.get("metrics", {})}
+    overrides = HydraConfig.get().overrides.task
+    typed = {name: metrics[name] for name in metrics if any(o.lstrip("+").startswith(f"metrics.{name}=") for o in overrides)}
+    return data_node, attribute, {**metrics, **about.get("metrics", {}), **typed}
 
 
 def threshold_of(about: dict[str, Any], name: str) -> float:
