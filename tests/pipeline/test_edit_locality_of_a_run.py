@@ -31,7 +31,8 @@ def test_outside_of_the_mask_nothing_moves(
     path = trained_net(backbone, **args)
     overrides = [word for word in user_table.overrides if not word.startswith("debias.repair")]
     run = runner.train(
-        *overrides, f"model.ckpt_path={path}", f"model.backbone={backbone}", "debias=impair_only", "debias.impair.guard=null", "debias.edit_fraction=0.5",
+        *overrides, f"model.ckpt_path={path}", f"model.backbone={backbone}", "debias=impair_only",
+        "debias.impair.guard=null", "debias.edit_fraction=0.5",
         "debias.impair.epochs=4", "debias.impair.batch_size=10", *OPTIMIZERS[optimizer],
     )  # fmt: skip
     before = torch.load(path, weights_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from biasmask.errors import MethodError
 from biasmask.methods.importance import ImportanceSum
@@ -59,6 +60,9 @@ class BiasMaskModule(lightning.LightningModule):
         return None
 
     def on_train_epoch_start(self) -> None:
+        wrapper = self.trainer.strategy.model
+        if isinstance(wrapper, DistributedDataParallel):  # one process may have a batch more: nothing may be exchanged before the end
+            wrapper.broadcast_buffers = False
         self.classifier.eval()
         self.parameters_by_name = backbone_parameters(self.classifier.net)
         self.sums = ImportanceSum(self.kind)
