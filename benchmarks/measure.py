@@ -145,12 +145,12 @@ def compare(
     )
 
 
-def require(name: str, value: float, tolerance: float) -> str:
-    """A named number that must not exceed its tolerance.
+OUTSIDE = "OUTSIDE ITS TOLERANCE: "
 
-    Raises:
-        AssertionError: it does, or is NaN.
+
+def require(name: str, value: float, tolerance: float) -> str:
+    """A named number that must not exceed its tolerance (NaN does); a run that has one outside ends with exit code 1.
+
+    Told and not raised, so that minutes of measuring aren't lost.
     """
-    if not value <= tolerance:
-        raise AssertionError(f"both ways must give the same: {name} is {value:.3g}, tolerance {tolerance:g}")
-    return f"{name} {value:.1e} (≤ {tolerance:g})"
+    return f"{'' if value <= tolerance else OUTSIDE}{name} {value:.1e} (≤ {tolerance:g})"

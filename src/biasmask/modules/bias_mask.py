@@ -61,7 +61,7 @@ class BiasMaskModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         wrapper = self.trainer.strategy.model
-        if isinstance(wrapper, DistributedDataParallel):  # one process may have a batch more: nothing may be exchanged before the end
+        if isinstance(wrapper, DistributedDataParallel):  # one may have a batch more: nothing is exchanged before the end
             wrapper.broadcast_buffers = False
         self.classifier.eval()
         self.parameters_by_name = backbone_parameters(self.classifier.net)
