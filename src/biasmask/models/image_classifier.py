@@ -80,6 +80,7 @@ def binary_logit(outputs: Tensor) -> Tensor:
     Returns:
         (B,) logits.
 
+    >>> import torch
     >>> binary_logit(torch.tensor([[1.0, 3.0]]))
     tensor([2.])
     """

@@ -10,7 +10,6 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from biasmask.errors import MethodError
 from biasmask.methods.importance import ImportanceSum
@@ -30,6 +29,7 @@ class BiasMaskModule(lightning.LightningModule):
         class_balance, n_positive, n_negative: of the task loss.
         importance: `squared_gradient` or `abs_gradient`.
         per_sample: task importance from single samples (the empirical Fisher) instead of whole batches.
+        n_batches: batches of the whole walk; under several processes, those that come again beyond it are left out.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class BiasMaskModule(lightning.LightningModule):
         n_negative: int | None = None,
         importance: str = "squared_gradient",
         per_sample: bool = False,
+        n_batches: int | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -50,7 +51,7 @@ class BiasMaskModule(lightning.LightningModule):
         self.attribute, self.n_groups = attribute, n_groups
         self.bias_settings = bias_loss
         self.task_settings = {"class_balance": class_balance, "n_positive": n_positive, "n_negative": n_negative}
-        self.kind, self.per_sample = importance, per_sample
+        self.kind, self.per_sample, self.n_batches = importance, per_sample, n_batches
         size = sum(p.numel() for p in backbone_parameters(classifier.net).values())
         self.register_buffer("bias_sum", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("task_sum", torch.zeros(size, dtype=torch.float64))
@@ -60,15 +61,15 @@ class BiasMaskModule(lightning.LightningModule):
         return None
 
     def on_train_epoch_start(self) -> None:
-        wrapper = self.trainer.strategy.model
-        if isinstance(wrapper, DistributedDataParallel):  # one may have a batch more: nothing is exchanged before the end
-            wrapper.broadcast_buffers = False
         self.classifier.eval()
         self.parameters_by_name = backbone_parameters(self.classifier.net)
         self.sums = ImportanceSum(self.kind)
         self.sums.reserve(("bias", "task"), self.parameters_by_name)
 
-    def training_step(self, batch: dict[str, Any], _index: int) -> None:
+    def training_step(self, batch: dict[str, Any], index: int) -> None:
+        # Lightning exchanges a signal after each batch, so all processes must take as many steps: the last may come again
+        if self.n_batches is not None and index * self.trainer.world_size + self.global_rank >= self.n_batches:
+            return
         logits = self.classifier(batch["image"])
         target, group = batch["target"], batch["group"][self.attribute]
         losses: dict[str, Any] = {"bias": bias_loss(logits, target, group, self.n_groups, **self.bias_settings)}

@@ -60,6 +60,7 @@ class BMFTModule(ClassifierModule):
     def __init__(self, hyper: dict[str, Any], network: torch.nn.Module, learning: Learning, editing: Editing):
         super().__init__(**hyper, network=network, learning=learning)
         self.editing = editing
+        self.automatic_optimization = editing.part != "none"  # without it a step may give no loss, under several processes too
         self.locality: EditLocality | None = None
         for counter in ("undefined_batches", "kept_epoch", "stopped_epoch"):  # buffers: a spawned worker hands these back
             self.register_buffer(counter, torch.full((), 0 if counter == "undefined_batches" else -1))
@@ -79,12 +80,17 @@ class BMFTModule(ClassifierModule):
                 result[name] = torch.full_like(parameter, whole, dtype=torch.bool)
         return result
 
+    def setup(self, stage: str) -> None:
+        """Guard the weights before a strategy wraps the module: what is frozen later, DistributedDataParallel waits for."""
+        if stage == "fit" and self.editing.part != "none":
+            self.locality = EditLocality(dict(self.net.named_parameters()), self.editable())
+
     def configure_optimizers(self) -> Any:
         if self.editing.part == "none":
             for parameter in self.net.parameters():
                 parameter.requires_grad_(False)
             return None
-        self.locality = EditLocality(dict(self.net.named_parameters()), self.editable())
+        assert self.locality is not None
         parameters = [p for p in self.net.parameters() if p.requires_grad]
         optimizer: Optimizer = self.learning.optimizer(parameters)  # type: ignore[union-attr, misc]
         self.locality.attach(optimizer)

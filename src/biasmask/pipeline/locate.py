@@ -127,6 +127,8 @@ class Locate:
     def _walk(self, name: str, state: ModelState, context: Context) -> tuple[BiasMaskModule, int]:
         rows = context.data.rows(self.split)
         positive, negative = context.data.class_counts(rows)
+        loader = context.data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute)
+        batches = len(loader)
         module = BiasMaskModule(
             state.classifier(),
             context.attribute.name,
@@ -137,8 +139,8 @@ class Locate:
             negative,
             self.importance,
             self.per_sample,
+            batches,
         )
-        loader = context.data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute, even=False)
         trainer = context.trainer(name, max_epochs=1, logger=False, limit_val_batches=0, gradient_clip_val=None)
         with expected_warnings():
             trainer.fit(module, loader)
@@ -148,7 +150,7 @@ class Locate:
                 f"no batch of the split `{self.split}` has a defined bias loss for attribute {context.attribute.name} "
                 f"({groups}): two groups with samples of the needed class are required; see checker.json for the counts"
             )
-        return module, len(loader)
+        return module, batches
 
     def _mask(
         self, state: ModelState, importances: dict[str, dict[str, Tensor]] | None, seed: int
