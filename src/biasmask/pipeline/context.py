@@ -111,6 +111,11 @@ class Context:
         own = ("max_epochs", "gradient_clip_val", "overfit_batches")
         return {name: value for name, value in self.trainer_key.items() if name not in own}
 
+    @property
+    def walk_key(self) -> dict[str, Any]:
+        """As `stage_key`, for an importance walk, whose result doesn't depend on the number of processes."""
+        return {name: value for name, value in self.stage_key.items() if name not in ("devices", "num_nodes")}
+
     def trainer(
         self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any
     ) -> lightning.Trainer:

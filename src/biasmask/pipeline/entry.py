@@ -27,7 +27,7 @@ def guarded(job: Callable[[], T]) -> T:
         # Lightning's Trainer turns Ctrl-C into a bare exit(1)
         print("interrupted: finished stages are kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
-    except (BiasmaskError, InstantiationException, OmegaConfBaseException, ValueError) as error:
+    except Exception as error:
         known = plain_error(error)
         if known is None:
             raise
@@ -44,6 +44,9 @@ def plain_error(error: Exception) -> str | None:
         if isinstance(cause, BiasmaskError) or (isinstance(cause, ValueError) and _raised_by_the_maths(cause)):
             return " ".join(str(cause).split())
         cause = cause.__cause__
+    last = (str(error).strip().splitlines() or [""])[-1]
+    if last.startswith("biasmask.errors."):  # raised in a worker process, which hands back its traceback as text
+        return last.partition(": ")[2]
     if isinstance(error, OmegaConfBaseException | InstantiationException):
         return " ".join(str(error).split())
     return None

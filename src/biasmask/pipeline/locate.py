@@ -88,7 +88,7 @@ class Locate:
             "settings": walk,
             "model": replace(state, mask=None).key,
             "seed": context.seed,
-            "trainer": context.stage_key,
+            "trainer": context.walk_key,
             "data": context.data.fingerprint((self.split,), context.attribute.name),
         }
 

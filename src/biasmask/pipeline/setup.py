@@ -57,7 +57,11 @@ def trainer_factory(node: DictConfig) -> tuple[Callable[..., lightning.Trainer],
                 f"trainer={settings.get('accelerator')}, devices={settings.get('devices')}: {detail}; trainer=cpu runs everywhere"
             ) from error
 
-    return make, {key: value for key, value in settings.items() if key not in NEUTRAL_TRAINER_KEYS}
+    key = {name: value for name, value in settings.items() if name not in NEUTRAL_TRAINER_KEYS}
+    processes = {name: settings.get(name, 1) for name in ("devices", "num_nodes")}
+    if set(processes.values()) != {1}:  # they take fewer steps, each on more rows
+        key |= processes
+    return make, key
 
 
 def logger_factory(node: DictConfig | None) -> Callable[[str], Any]:
