@@ -103,7 +103,7 @@ def soft_rates(values: Tensor, target: Tensor, group: Tensor, n_groups: int) -> 
     Raises:
         ValueError: shapes differ, a target is not 0 or 1, or a group index is out of range.
     Source:
-        methods.md's soft rates; in BMFT's published code an empty cell has rate 0.
+        Soft rates; in BMFT's published code an empty cell has rate 0.
 
     >>> rates = soft_rates(torch.tensor([0.2, 0.8, 0.4]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), n_groups=2)
     >>> [round(v, 2) for v in rates.tpr.tolist()], [round(v, 2) for v in rates.fpr.tolist()]

@@ -215,7 +215,7 @@ def random_mask(like: Tensors, edit_fraction: float, seed: int, granularity: Gra
     Raises:
         ValueError: as `hard_mask`.
     Source:
-        Ours (control of methods.md): same density over all, not per tensor.
+        Ours (a control): same density over all, not per tensor.
 
     >>> int(random_mask({"w": torch.zeros(4, 5)}, 0.25, seed=1)["w"].sum())
     5
