@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from biasmask.pipeline.checkpoints import load_model
 from biasmask.pipeline.export import apply_delta_file, hash_of_weights
-from tests.conftest import FinishedRun, Runner, UserTable
+from tests.conftest import FinishedRun, Runner, UserTable, compose_config
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,13 @@ def test_eval_says_what_is_wrong_with_a_path(finished: FinishedRun, runner: Runn
     assert "no finished run" in runner.error(lambda: runner.evaluate(tmp_path))
     plain = finished.folder / "debiased_timm.pt"
     assert "model.ckpt_path" in runner.error(lambda: runner.evaluate(plain))
+
+
+def test_eval_asks_for_a_checkpoint(runner: Runner, tmp_path: Path) -> None:
+    from biasmask.pipeline.eval_run import evaluate
+
+    text = runner.error(lambda: evaluate(compose_config("eval", ["trainer=cpu"], tmp_path)))
+    assert "ckpt_path" in text
 
 
 def test_eval_of_a_checkpoint_without_a_threshold(finished: FinishedRun, runner: Runner, shared_folder: Path) -> None:
