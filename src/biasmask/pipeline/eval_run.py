@@ -13,6 +13,7 @@ from biasmask.files import write_json
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.checkpoints import load_model
 from biasmask.pipeline.context import Context, ModelState
+from biasmask.pipeline.family import is_text
 from biasmask.pipeline.judging import compare, judge
 from biasmask.pipeline.predictions import write_predictions
 from biasmask.pipeline.store import ArtefactStore
@@ -42,6 +43,10 @@ def find_checkpoints(path: Path) -> dict[str, Path]:
 
 def evaluate(config: DictConfig) -> None:
     """Predict, judge and report; no model config is needed, the checkpoint knows its own."""
+    if is_text(Path(config.ckpt_path)):
+        from biasmask.pipeline.text_eval import evaluate_text  # transformers takes seconds to import
+
+        return evaluate_text(config)
     hydra = HydraConfig.get()
     setup.set_threads(config.threads, sweep=False)
     run_dir = Path(hydra.runtime.output_dir)

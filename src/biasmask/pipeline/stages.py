@@ -64,10 +64,7 @@ class StoredStage:
         def make(folder: Path) -> None:
             lightning.seed_everything(context.seed, workers=True, verbose=False)
             outcome = self.work(name, state, context, folder)
-            save_model(folder / "model.ckpt", outcome.state, {"stage": name})
-            if outcome.state.mask is not None:
-                write_atomically(folder / "mask.safetensors", save(outcome.state.mask))
-                write_json(folder / "mask.json", outcome.state.mask_info)
+            self.save(folder, name, outcome.state)
             record = {
                 "label": outcome.label,
                 "epochs": outcome.epochs,
@@ -81,6 +78,17 @@ class StoredStage:
         record = json.loads((folder / "record.json").read_text())
         context.records.append(StageRecord(stage=name, reused=reused, **record))
         context.history.extend({**row, "stage": name} for row in read_history(folder))
+        return self.read(folder, state)
+
+    def save(self, folder: Path, name: str, state: ModelState) -> None:
+        """Write the model that the work gave; stages of another family of models write theirs."""
+        save_model(folder / "model.ckpt", state, {"stage": name})
+        if state.mask is not None:
+            write_atomically(folder / "mask.safetensors", save(state.mask))
+            write_json(folder / "mask.json", state.mask_info)
+
+    def read(self, folder: Path, _before: ModelState | None) -> ModelState:
+        """The model that `save` wrote."""
         return read_state(folder)
 
 
@@ -120,6 +128,7 @@ def expected_warnings() -> Iterator[None]:
             r".*GPU available but not used.*",
             r".*GLOO.*|.*gloo.*",
             r".*isinstance\(treespec, LeafSpec\).*",
+            r".*module\(s\) in eval mode at the start of training.*",
         ):
             warnings.filterwarnings("ignore", message=message)
         yield

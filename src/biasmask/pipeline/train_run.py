@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from safetensors.torch import save
@@ -38,7 +38,21 @@ def train(config: DictConfig) -> float:
     run_dir = Path(hydra.runtime.output_dir)
     with run_folder.claimed(run_dir, run_folder.config_text(config)):
         run_folder.write_provenance(run_dir, list(hydra.overrides.task), "src/train.py")
-        return Run(config, run_dir).execute()
+        return get_class(config.family._target_)(config, run_dir).execute()
+
+
+def list_stages(debias: DictConfig) -> dict[str, Any]:
+    """The stages of the `debias` node in their order.
+
+    Raises:
+        ConfigError: the list names a stage that has no node.
+    """
+    stages = {}
+    for name in debias.stages:
+        if name not in debias:
+            raise ConfigError(f"debias.stages names `{name}`, and there is no node debias.{name}")
+        stages[name] = instantiate(debias[name], _recursive_=False, _convert_="all")
+    return stages
 
 
 class Run:
@@ -58,7 +72,7 @@ class Run:
         for warning in report.warnings:
             self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
         report.raise_if_fatal()
-        stages = self.stages()
+        stages = list_stages(self.config.debias)
         for split in [*(() if users else ("train",)), "val", "test", *(("debias",) if stages else ())]:
             context.data.require(split)
         base = self.base(context, users)
@@ -90,19 +104,6 @@ class Run:
             },
             callbacks=lambda: [instantiate(node) for node in (config.callbacks or {}).values()],
         )
-
-    def stages(self) -> dict[str, Any]:
-        """The method's stages in their order.
-
-        Raises:
-            ConfigError: the list names a stage that has no node.
-        """
-        stages = {}
-        for name in self.config.debias.stages:
-            if name not in self.config.debias:
-                raise ConfigError(f"debias.stages names `{name}`, and there is no node debias.{name}")
-            stages[name] = instantiate(self.config.debias[name], _recursive_=False, _convert_="all")
-        return stages
 
     def base(self, context: Context, users: ModelState | None) -> ModelState:
         if users is None:

@@ -26,7 +26,8 @@ def write_report(run_dir: Path | str) -> Path:
     The same folder gives the same bytes: no date, no random names. Strings from tables and configs are escaped.
 
     Args:
-        run_dir: Folder with `metrics.json`; any other file may be missing: its part is left out.
+        run_dir: Folder with `metrics.json`; any other file may be missing: its part is left out. A folder whose `run.json`
+            says `family: text` gets the report of `text_report`.
 
     Returns:
         Path of the report.
@@ -35,6 +36,10 @@ def write_report(run_dir: Path | str) -> Path:
         StoreError: No figures, a file that can't be parsed, or a folder that can't be written to.
     """
     run = load_run_folder(run_dir)
+    if run.run.get("family") == "text":
+        from biasmask.report.text_report import write_text_report  # it builds on this module's templates
+
+        return write_text_report(run_dir)
     page = environment().get_template("report.html.j2").render(page_content(run))
     file = run.path / "report.html"
     write_atomically(file, page)

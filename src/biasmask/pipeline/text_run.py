@@ -1,0 +1,159 @@
+"""A run of the text family from its configuration to its report: encoder, sentences, stages, judging, export."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from biasmask.errors import ConfigError
+from biasmask.files import write_json
+from biasmask.models.text_encoder import find_encoder
+from biasmask.pipeline import run_folder, setup
+from biasmask.pipeline.store import ArtefactStore
+from biasmask.pipeline.text_data import open_sentences
+from biasmask.pipeline.text_export import write_exports
+from biasmask.pipeline.text_held_out import held_out_figures
+from biasmask.pipeline.text_judging import TextJudge, entry
+from biasmask.pipeline.text_stages import TextContext
+from biasmask.pipeline.text_state import TextState, save_masks
+from biasmask.pipeline.train_run import list_stages
+from biasmask.report.tables import write_metrics_csv
+from biasmask.report.text_report import write_text_report
+from biasmask.report.text_terminal import print_text_summary
+
+
+class TextRun:
+    """One run; `execute` goes from the sentences to the report."""
+
+    def __init__(self, config: DictConfig, run_dir: Path):
+        self.config, self.run_dir = config, run_dir
+        self.console = Console()
+        self.metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
+
+    def execute(self) -> float:
+        """Run it.
+
+        Returns:
+            The objective of a hyper-parameter search: debias loss of the held-out sentences, as a share of the original's, plus
+            ten times the loss of cosine to the original beyond 0.05. It looks at no benchmark.
+        """
+        config = self.config
+        require_text_data(config)
+        stages = list_stages(config.debias)
+        model = config.model
+        original = TextState.load(find_encoder(model.model_name, model.package, model.package_folder))
+        sentences, report = open_sentences(
+            config.data, config.attribute, original, Path(config.paths.cache_dir) / "sentences", config.progress
+        )
+        write_json(self.run_dir / "checker.json", report)
+        for warning in report["notes"]:
+            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
+        context = self.context(sentences, original)
+        state = original
+        for name, stage in stages.items():
+            state = stage.run(name, state, context)
+        return self.finish(context, state, debiased=bool(stages))
+
+    def context(self, sentences: Any, original: TextState) -> TextContext:
+        config = self.config
+        make_trainer, trainer_key = setup.trainer_factory(config.trainer)
+        return TextContext(
+            data=None,  # type: ignore[arg-type]
+            attribute=None,  # type: ignore[arg-type]
+            seed=config.seed,
+            make_trainer=make_trainer,
+            trainer_key=trainer_key,
+            store=ArtefactStore(Path(config.paths.store_dir), on_wait=self.console.print),
+            progress=config.progress,
+            loggers=setup.logger_factory(config.logger),
+            callbacks=lambda: [instantiate(node) for node in (config.callbacks or {}).values()],
+            sentences=sentences,
+            original=original,
+        )
+
+    def finish(self, context: TextContext, final: TextState, debiased: bool) -> float:
+        device = context.single_trainer("judge").strategy.root_device
+        judge = TextJudge(self.metrics, self.config.attribute, device, context.store, context.progress)
+        states = {"base": context.original, **({"debiased": final} if debiased else {})}
+        models = {name: judge.judge(state, name, keep=name == "base") for name, state in states.items()}
+        content = judge.compare(models)
+        losses = self.judged_by()
+        if losses:
+            for name, state in states.items():
+                held_out = held_out_figures(state, context, losses)
+                content["models"][name] |= {key: entry(value) for key, value in held_out.items()}
+        write_json(self.run_dir / "metrics.json", content)
+        if debiased:
+            write_exports(self.run_dir, final, self.console)
+            save_masks(self.run_dir, final)
+        run_folder.write_records(self.run_dir, context.records, context.history)
+        write_json(self.run_dir / "run.json", self.about(context, final, debiased))
+        write_metrics_csv(self.run_dir)
+        write_text_report(self.run_dir)
+        print_text_summary(self.run_dir, self.console)
+        return objective(content["models"])
+
+    def judged_by(self) -> dict[str, Any]:
+        """The losses that the held-out sentences are judged by: those of the first stage that has any."""
+        for name in self.config.debias.stages:
+            if "losses" in self.config.debias[name]:
+                return OmegaConf.to_container(self.config.debias[name].losses, resolve=True)  # type: ignore[return-value]
+        return {}
+
+    def about(self, context: TextContext, final: TextState, debiased: bool) -> dict[str, Any]:
+        config, original = self.config, context.original
+        losses, info = self.judged_by(), final.mask_info or {}
+        sentences = {part: {kind: len(rows) for kind, rows in kinds.items()} for part, kinds in context.sentences.parts.items()}
+        return {
+            "family": "text",
+            "experiment": config.name,
+            "method": config.debias.name,
+            "label": config.debias.label,
+            "dataset": context.sentences.name,
+            "attribute": config.attribute,
+            "group_names": {config.attribute: list(context.sentences.groups)},
+            "model_name": original.name,
+            "model_source": {key: config.model[key] for key in ("model_name", "package", "package_folder")},
+            "architecture": original.model_class,
+            "layers": original.config.get("num_hidden_layers") or original.config.get("n_layers"),
+            "heads": original.config.get("num_attention_heads") or original.config.get("n_heads"),
+            "hidden_size": original.config.get("hidden_size") or original.config.get("dim"),
+            "source_checkpoint": original.key,
+            "seed": config.seed,
+            "pooling": self.metrics["pooling"],
+            **{key: losses.get(key) for key in ("embedding_layer", "debias_mode", "attribute_reduction")},
+            "structure": info.get("structure"),
+            "block_size": info.get("block_size"),
+            "sentences": sentences,
+            "metrics": self.metrics,
+            "final": "debiased" if debiased else "base",
+        }
+
+
+def objective(models: dict[str, Any]) -> float:
+    """Held-out debias loss as a share of the base model's, plus ten times the cosine to it that is missing beyond 0.05.
+
+    >>> base = {"held_out/debias_loss": {"value": 4.0}}
+    >>> objective({"base": base, "debiased": {"held_out/debias_loss": {"value": 1.0}, "cost/cosine_mean": {"value": 0.9}}})
+    0.75
+    """
+    loss = {name: figures.get("held_out/debias_loss", {}).get("value") for name, figures in models.items()}
+    final = list(models)[-1]
+    if loss["base"] is None or loss[final] is None:
+        return math.nan
+    cosine = models[final].get("cost/cosine_mean", {}).get("value")
+    lost = 0.0 if final == "base" else 1 - (cosine if cosine is not None else 0.0)
+    return float(loss[final] / loss["base"] + 10 * max(0.0, lost - 0.05))
+
+
+def require_text_data(config: DictConfig) -> None:
+    """Refuse an image data set under a text method.
+
+    Raises:
+        ConfigError: the data node has no sentences.
+    """
+    if "tokens_per_batch" not in config.data:
+        raise ConfigError(f"data={config.data.get('name')} holds no sentences: use data=text_corpus with data.files=...")
