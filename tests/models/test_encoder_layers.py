@@ -13,7 +13,8 @@ FIRST = {
     "distilbert": "transformer.layer.0.{}: attention.q_lin attention.k_lin attention.v_lin attention.out_lin ffn.lin1 ffn.lin2",
     "albert": "encoder.albert_layer_groups.0.albert_layers.0.{}: attention.query attention.key attention.value attention.dense "
     "ffn ffn_output",
-    "mpnet": "encoder.layer.0.{}: attention.attn.q attention.attn.k attention.attn.v attention.attn.o intermediate.dense output.dense",
+    "mpnet": "encoder.layer.0.{}: attention.attn.q attention.attn.k attention.attn.v attention.attn.o intermediate.dense "
+    "output.dense",
     "deberta": "encoder.layer.0.{}: attention.self.query_proj attention.self.key_proj attention.self.value_proj "
     "attention.output.dense intermediate.dense output.dense",
 }

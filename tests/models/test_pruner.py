@@ -21,6 +21,11 @@ SETTINGS = {
     "neurons_only": {"structure": "head", "attention": False},
 }
 
+CASES = [("bert", name) for name in SETTINGS] + [
+    (architecture, "block")
+    for architecture in ("albert", "deberta", "deberta_shared_key", "distilbert", "electra", "mpnet", "roberta")
+]
+
 
 def output(net, batch):
     return net(**batch).last_hidden_state
@@ -43,7 +48,7 @@ def same_bits(net, before):
     return list(state) == list(before) and all(torch.equal(state[name], value) for name, value in before.items())
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(("architecture", "setting"), CASES)
 def test_attaching_and_detaching_changes_nothing(architecture, setting, encoder, batch):
     net = encoder(architecture)
     before, plain = snapshot(net), output(net, batch)
@@ -60,7 +65,7 @@ def test_attaching_and_detaching_changes_nothing(architecture, setting, encoder,
     assert torch.equal(output(net, batch), plain)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(("architecture", "setting"), CASES)
 def test_folding_gives_the_same_output_from_plain_layers(architecture, setting, encoder, batch):
     net = encoder(architecture)
     before = snapshot(net)
@@ -83,13 +88,12 @@ def test_folding_gives_the_same_output_from_plain_layers(architecture, setting, 
             assert torch.equal(weight == 0, ~expand(mask, weight.shape))
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(("architecture", "setting"), CASES)
 def test_frozen_weights_are_bit_identical_after_steps_on_the_scores(architecture, setting, encoder, batch):
     net = encoder(architecture)
     before, plain = snapshot(net), output(net, batch)
     net.requires_grad_(False)
     pruner = Pruner(net, **SETTINGS[setting])
-    assert not list(pruner.children())[0].training or pruner.training
     assert {id(p) for p in pruner.parameters()}.isdisjoint({id(p) for p in net.parameters()})
     optimizer = torch.optim.AdamW(pruner.parameters(), lr=0.5, weight_decay=0.1)
     for step in range(5):
@@ -113,7 +117,7 @@ def naive_gradients(net, pruner, batch):
             name = f"{layer.index}.intermediate" if role == "feed_forward_output" else matrix.name
             if name not in masks:
                 continue
-            grid = masks[name].float()
+            grid = masks[name].double()
             grid = grid if grid.ndim == 2 else grid[:, None] if role == "intermediate" else grid[None]
             linear = own.get_submodule(matrix.module)
             dense = expand(grid, linear.weight.shape).requires_grad_()
@@ -133,11 +137,10 @@ def naive_gradients(net, pruner, batch):
     return gradients
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("frozen", [True, False])
-@pytest.mark.parametrize("name", ["bert", "distilbert", "albert"])
-def test_score_gradients_are_those_of_the_textbook(name, setting, frozen, encoder, batch):
-    net = encoder(name).double().requires_grad_(not frozen)
+@pytest.mark.parametrize(("architecture", "setting"), CASES[:7])
+def test_score_gradients_are_those_of_the_textbook(architecture, setting, frozen, encoder, batch):
+    net = encoder(architecture).double().requires_grad_(not frozen)
     plain = deepcopy(net)
     pruner = Pruner(net, **SETTINGS[setting])
     pruner.double()
@@ -188,6 +191,7 @@ def test_structures_have_the_grids_of_the_paper(encoder):
     assert weights["0.query"] == weights["0.output"] == 8 * 32 and weights["1.intermediate"] == 2 * 32
 
 
+@pytest.mark.parametrize("architecture", ["bert", "deberta", "mpnet"])
 def test_everything_pruned_still_runs(architecture, encoder, batch):
     net = encoder(architecture)
     pruner = Pruner(net, "block", 8)
@@ -313,10 +317,10 @@ def test_bfloat16_autocast_trains_scores(encoder, batch):
     net = encoder("bert").requires_grad_(False)
     pruner = Pruner(net, "block", 8)
     draw(pruner)
-    exact = output(net, batch)
+    exact = output(net, batch).detach()
     with torch.autocast("cpu", torch.bfloat16):
         lowered = output(net, batch)
-    assert float((lowered.float() - exact).norm() / exact.norm()) < 0.05
+    assert float((lowered.detach().float() - exact).norm() / exact.norm()) < 0.05
     lowered.float().square().sum().backward()
     assert all(scores.grad.dtype == torch.float32 and scores.grad.isfinite().all() for scores in pruner.parameters())
 

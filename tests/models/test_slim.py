@@ -34,7 +34,7 @@ def folded(net, seed=0, threshold=0.5, **settings):
     return masks, info
 
 
-@pytest.mark.parametrize("structure", [{}, {"structure": "block", "block_size": 8}, {"trainable": "values_only"}])
+@pytest.mark.parametrize("structure", [{}, {"trainable": "values_only"}])
 def test_the_slim_model_gives_the_same_output(architecture, structure, encoder, batch):
     net = encoder(architecture)
     plain = output(net, batch)
@@ -52,20 +52,23 @@ def test_the_slim_model_gives_the_same_output(architecture, structure, encoder, 
     if architecture == "mpnet":
         assert not removed and (len(info["whole_heads"]) == 0 or "heads stay" in record.kept_dense[0])
     else:
-        assert removed == info["whole_heads"] and not record.kept_dense
+        whole = info["whole_heads"]
+        assert not record.kept_dense and all(unit in whole for unit in removed)
+        for index in {index for index, _ in whole}:  # of all heads of a layer one stays
+            n = sum(1 for layer, _ in whole if layer == index)
+            assert sum(1 for layer, _ in removed if layer == index) == min(n, 3)
     assert record.neurons == sum(row["total"] - row["kept"] for row in info["neurons"])
-    assert size(net) < before or not removed + [record.neurons][: record.neurons]
-    if removed and not info["neurons"]:
-        layer = discover_layers(net)[removed[0][0]]
+    assert size(net) < before
+    for layer in discover_layers(net):
         assert layer.heads == 4 - sum(1 for index, _ in removed if index == layer.index)
-        assert layer.matrices["query"].shape == (8 * layer.heads, 32)
+        assert layer.head_dim == 8 and layer.matrices["query"].shape == (8 * layer.heads, 32)
 
 
 def test_widths_of_the_slim_layers(encoder):
     net = encoder("bert")
-    _, info = folded(net, seed=3)
+    _, info = folded(net, threshold=0.4)
     gone = [sum(1 for layer, _ in info["whole_heads"] if layer == index) for index in (0, 1)]
-    assert any(gone)
+    assert any(gone) and max(gone) < 4
     slim(net)
     for index, layer in enumerate(net.encoder.layer):
         heads, neurons = 4 - gone[index], info["neurons"][index]["kept"]
@@ -77,7 +80,9 @@ def test_widths_of_the_slim_layers(encoder):
         assert layer.output.dense.weight.shape == (32, neurons)
 
 
-@pytest.mark.parametrize("role", ["value", "output"])
+@pytest.mark.parametrize(
+    ("architecture", "role"), [("bert", "value"), ("bert", "output"), ("mpnet", "value"), ("deberta", "output")]
+)
 def test_all_heads_of_a_layer_and_all_its_neurons(architecture, role, encoder, batch):
     net = encoder(architecture)
     pruner = Pruner(net, "head")
@@ -108,10 +113,9 @@ def test_heads_that_were_zero_before_are_taken_out_only_without_masks(encoder, b
     net = encoder("bert")
     with torch.no_grad():
         net.encoder.layer[0].attention.output.dense.weight[:, 8:16] = 0
-    masks = Pruner(net, "head").masks()
-    net = Pruner(encoder("bert"), "head").detach_from_net()
-    with torch.no_grad():
-        net.encoder.layer[0].attention.output.dense.weight[:, 8:16] = 0
+    pruner = Pruner(net, "head")
+    masks = pruner.masks()
+    pruner.fold()
     assert slim(net, masks).heads == 0
     assert slim(net).layers[0].heads == [1]
 
@@ -126,7 +130,9 @@ def test_an_unfolded_network_is_refused(encoder):
         slim(net, masks)
 
 
-@pytest.mark.parametrize("head", ["Model", "ForMaskedLM"])
+@pytest.mark.parametrize(
+    ("architecture", "head"), [("bert", "ForMaskedLM"), ("albert", "Model"), ("mpnet", "Model"), ("deberta", "Model")]
+)
 def test_written_and_read_back(architecture, head, encoder, batch, tmp_path):
     net = encoder(architecture, head=head)
     masks, _ = folded(net)
@@ -154,11 +160,11 @@ def test_gradients_still_flow_and_flags_are_kept(encoder, batch):
 
 def test_a_vision_transformer(vit, tmp_path):
     net, images = vit(), torch.rand(2, 3, 32, 32)
-    masks, info = folded(net)
+    masks, info = folded(net, threshold=0.4)
     with torch.no_grad():
         dense = net(images)
         record = slim(net, masks)
-        assert record.heads == len(info["whole_heads"]) > 0 and record.neurons > 0
+        assert 0 < record.heads <= len(info["whole_heads"]) and record.neurons > 0
         torch.testing.assert_close(net(images), dense, rtol=0, atol=1e-5)
         save_slim(tmp_path, net, record)
         with pytest.raises(CheckpointError, match="VisionTransformer, which transformers .* can't build: hand over a dense"):

@@ -172,12 +172,12 @@ def stages(edited: int, mask: str | None) -> list[dict[str, Any]]:
 
 def checker(hostile: bool) -> dict[str, Any]:
     return {
-        "files": ["<img src=x>.txt" if hostile else "bug.txt", "bold.txt"], "lines": 51_234, "attribute": "gender",
-        "counts": dict(zip(KINDS, (9120, 8411, 7300), strict=True)),
-        "exclusions": [
-            {"reason": "words of several lists", "count": 1203, "examples": ["bug.txt line 17"]},
-            {"reason": "no word of a list", "count": 25_200, "examples": []},
-        ],
-        "warnings": ["bug.txt: 3 lines are longer than 1 MB"], "errors": [], "never_matched": ["ballet_dancer"],
+        "files": [{"file": "<img src=x>.txt" if hostile else "bug.txt", "bytes": 4_521_000, "sha256": "9f2c" * 16}],
+        "attribute": "gender", "kinds": list(KINDS), "lines": 51_234, "rows": dict(zip(KINDS, (9120, 8411, 7300), strict=True)),
+        "excluded": {
+            "several_kinds": {"count": 1203, "what": "words of several lists", "first": "bug.txt:17"},
+            "no_word": {"count": 25_200, "what": "no word of a list", "first": "bug.txt:1"},
+        },
+        "notes": ["3 lines left out: longer than a million bytes (first: bug.txt:9)"], "impossible": [["ballet_dancer", "no token"]],
         "parts": {"train": dict.fromkeys(KINDS, 4000), "held_out": dict.fromkeys(KINDS, 1000)},
     }  # fmt: skip

@@ -48,7 +48,7 @@ def read_labelled_texts(path: Path | str, text: str = "text", target: str = "tar
     texts = raw.frame[text].fillna("").astype(str).str.strip()
     empty = (texts == "").to_numpy()
     if empty.any():
-        raise DataError(f"{path} line {raw.lines[empty.argmax()]}, column '{text}': the text is empty; delete the row")
+        raise DataError(f"{path} line {raw.lines[empty.argmax()]}, column '{text}': the text is empty or NA; delete the row")
     labels = raw.frame[target]
     wrong = np.array([not _is_whole(label) for label in labels])
     if wrong.any():

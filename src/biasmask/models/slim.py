@@ -216,16 +216,17 @@ def _cut_heads(net: nn.Module, layer: EncoderLayer, kept: Tensor) -> None:
 
 def _narrow(net: nn.Module, name: str, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
     old = linear_at(net, name)
-    weight, bias = old.weight.detach(), old.bias
+    weight: Tensor = old.weight.detach()
+    bias: Tensor | None = None if old.bias is None else old.bias.detach()
     if rows is not None:
         weight = weight.index_select(0, rows.to(weight.device))
-        bias = None if bias is None else bias.detach().index_select(0, rows.to(weight.device))
+        bias = None if bias is None else bias.index_select(0, rows.to(weight.device))
     if columns is not None:
         weight = weight.index_select(1, columns.to(weight.device))
     new = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device=weight.device, dtype=weight.dtype)
     new.weight = nn.Parameter(weight.contiguous(), requires_grad=old.weight.requires_grad)
     if bias is not None:
-        new.bias = nn.Parameter(bias.detach().clone(), requires_grad=old.bias.requires_grad)
+        new.bias = nn.Parameter(bias.clone(), requires_grad=old.bias.requires_grad)
     replace_module(net, old, new.train(old.training))
 
 

@@ -11,8 +11,8 @@ from biasmask.report.formats import count, number, percent
 from biasmask.report.plot_mask import share
 from biasmask.report.svg import element, fluid
 
-LEFT, TOP, GAP = 58, 24, 2
-CELL = {"head": (34, 26), "matrix": (76, 26)}  # width, height
+LEFT, TOP, GAP = 50, 24, 2
+CELL = {"head": (26, 24), "matrix": (62, 24)}  # width, height: 12 heads fit on a phone
 STRONGEST = 0.85  # opacity of a cell of which nothing is left: a number on it must stay readable
 HEAD_ROLES = ("query", "key", "value", "output")
 TWIN = "feed_forward_output"  # its columns have the mask of the intermediate rows: one column shows both
@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Rows are layers; `narrow` where a phone shows it without scrolling."""
+    """Rows are layers, columns matrices or heads."""
 
     drawing: Markup
     columns: list[str]
@@ -100,7 +100,8 @@ def heat_map(label: str, columns: Sequence[str], rows: list[tuple[str, list[Cell
     if not rows or not columns:
         return None
     width, height = CELL[kind]
-    pieces = [text(name, LEFT + width * (i + 0.5), TOP - 8, "tick", "middle") for i, name in enumerate(columns)]
+    pieces = [text("head", LEFT - 8, TOP - 8, "tick", "end")] if kind == "head" else []
+    pieces += [text(name, LEFT + width * (i + 0.5), TOP - 8, "tick", "middle") for i, name in enumerate(columns)]
     for place, (name, cells) in enumerate(rows):
         y = TOP + height * place
         pieces.append(text(name, LEFT - 8, y + height / 2 + 4, "tick", "end"))
@@ -112,7 +113,7 @@ def heat_map(label: str, columns: Sequence[str], rows: list[tuple[str, list[Cell
     size = LEFT + width * len(columns), TOP + height * len(rows)
     drawing = element(
         "svg", *pieces, viewBox=f"0 0 {size[0]} {size[1]}", width=size[0], height=size[1], role="img",
-        aria_label=f"{label}. {said}", class_="heat",
+        aria_label=f"{label}. {said}", class_=f"heat {kind}",
     )  # fmt: skip
     return HeatMap(drawing, list(columns), rows)
 

@@ -26,11 +26,11 @@ class PValue:
         """The value for a reader.
 
         >>> PValue(0.0123, True).text, PValue(0.00001, False).text
-        ('p 0.0123, exact', 'p < 0.0001')
+        ('p = 0.0123, exact', 'p < 0.0001')
         """
         if not math.isfinite(self.value):
             return "p undefined"
-        shown = f"p < {SMALLEST_P}" if self.value < SMALLEST_P else f"p {number(self.value, 4)}"
+        shown = f"p < {SMALLEST_P}" if self.value < SMALLEST_P else f"p = {number(self.value, 4)}"
         return shown + (", exact" if self.exact else "")
 
 

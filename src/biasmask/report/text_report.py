@@ -23,6 +23,9 @@ from biasmask.report.text_tables import cost_section, digits_of, other_sections,
 from biasmask.report.text_verdict import judge_text
 
 
+NOT_LISTED = ("parts", "excluded", "rows", "notes", "kinds")  # of the checker: they have a place of their own
+
+
 @dataclass(frozen=True)
 class SentenceRow:
     """How many sentences of a kind were found, and how many are in each part."""
@@ -81,8 +84,9 @@ def text_content(run: TextRun) -> dict[str, Any]:
         "whole_heads": whole_heads(blocks),
         "curves": curve_panels(folder.history),
         "sentences": sentence_table(run),
-        "exclusions": list(exclusions(checker.get("exclusions") or checker.get("excluded") or {})),
-        "other_checks": provenance.other_checks({k: v for k, v in checker.items() if k not in ("parts", "excluded")}),
+        "exclusions": list(exclusions(checker.get("excluded") or checker.get("exclusions") or {})),
+        "notes": checker.get("notes") or [],
+        "other_checks": provenance.other_checks({k: v for k, v in checker.items() if k not in NOT_LISTED}),
     }
 
 
@@ -156,29 +160,25 @@ def whole_heads(blocks: Mapping[str, Any]) -> list[tuple[str, str]]:
 def sentence_table(run: TextRun) -> tuple[list[str], list[SentenceRow]]:
     """Columns and a row a kind: sentences found, then those in each part."""
     checker = run.folder.checker or {}
-    counts = checker.get("counts") or {}
+    counts = checker.get("counts") or checker.get("rows") or {}
+    counts = counts if isinstance(counts, Mapping) else {}
     parts = run.folder.run.get("sentences") or checker.get("parts") or {}
     tables = ({"extracted": counts} if counts else {}) | {str(name).replace("_", " "): cells for name, cells in parts.items()}
     kinds = dict.fromkeys(kind for cells in tables.values() for kind in cells)
     return list(tables), [SentenceRow(kind, [count(cells.get(kind)) for cells in tables.values()]) for kind in kinds]
 
 
-def exclusions(found: Any) -> Iterable[tuple[str, str, str]]:
-    """Count, reason and examples of what was left out, from a list of entries or a mapping of reason to count.
+def exclusions(found: dict[str, Any] | list[dict[str, Any]]) -> Iterable[tuple[str, str, str]]:
+    """Count, reason and first example of what was left out.
 
-    >>> list(exclusions([{"reason": "nul", "count": 2, "examples": ["line 7"]}]))
-    [('2', 'nul', 'line 7')]
-    >>> list(exclusions({"several_kinds": [1203, 17], "blank": 4}))
-    [('1,203', 'several kinds', 'line 17'), ('4', 'blank', '')]
+    Args:
+        found: Reason -> entry with `count`, and `what` and `first` where known; or a list of entries with `reason`, `count`
+            and `examples`.
+
+    >>> list(exclusions({"nul": {"count": 1203, "what": "a NUL in it", "first": "a.txt:7"}, "blank": {"count": 4}}))
+    [('1,203', 'a NUL in it', 'a.txt:7'), ('4', 'blank', '')]
     """
-    if not isinstance(found, Mapping):
-        found = {entry.get("reason"): {k: v for k, v in entry.items() if k != "reason"} for entry in found}
-    for reason, value in found.items():
-        number, examples = value, ""
-        if isinstance(value, Mapping):
-            number = value.get("count")
-            rest = [v for k, v in value.items() if k != "count" and v not in (None, "", [])]
-            examples = "; ".join(provenance.member_text(v) for v in rest)
-        elif isinstance(value, (list, tuple)):
-            number, examples = value[0], f"line {value[1]}"
-        yield count(number), str(reason).replace("_", " "), examples
+    entries = found if isinstance(found, list) else [{"reason": reason, **entry} for reason, entry in found.items()]
+    for entry in entries:
+        reason = str(entry.get("what") or entry.get("reason") or "").replace("_", " ")
+        yield count(entry.get("count")), reason, str(entry.get("first") or ", ".join(map(str, entry.get("examples") or [])))

@@ -33,9 +33,9 @@ def text_name(key: MetricKey) -> MetricName:
     """Label and direction of a key; one that is not listed keeps its own name and has no direction.
 
     >>> text_name(MetricKey("probe", "accuracy")).label, text_name(MetricKey("new", "some_figure")).label
-    ('Probe accuracy', 'some figure')
+    ('Probe accuracy', 'Some figure')
     """
-    unknown = MetricName(key.metric.replace("_", " "), 0)
+    unknown = MetricName(heading(key.metric), 0)
     return NAMES.get(f"{key.split}/{key.metric}") or NAMES.get(key.metric) or unknown
 
 
@@ -46,7 +46,7 @@ def seat_sections(run: TextRun) -> list[Section]:
         own = [(seat[0], key) for key in run.folder.keys if (seat := seat_of(key.split)) and seat[1] == pooling]
         own.sort(key=lambda pair: (not pair[0], test_place(pair[0])))
         rows = [make_text_row(run, key, seat_label(run, test, key)) for test, key in own]
-        sections.append(Section(f"Sentence embedding: {pooling_words(pooling)}", rows))
+        sections.append(Section(heading(pooling_words(pooling)), rows))
     return sections
 
 
@@ -59,6 +59,16 @@ def seat_label(run: TextRun, test: str, key: MetricKey) -> str:
     if not test or key.metric != "effect_size":
         words.append(text_name(key).label)
     return " ".join(words) + cell_words(run, key)
+
+
+def heading(name: str) -> str:
+    """A name from a key as a heading.
+
+    >>> heading("new_test"), heading("[CLS] pooling"), heading("BEC")
+    ('New test', '[CLS] pooling', 'BEC')
+    """
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def test_place(test: str) -> tuple[int, str]:
@@ -78,7 +88,7 @@ def other_sections(run: TextRun) -> list[Section]:
     splits = dict.fromkeys(key.split for key in run.folder.keys if key.split not in COST and not seat_of(key.split))
     return [
         Section(
-            SPLITS.get(split, split.replace("_", " ")),
+            SPLITS.get(split, heading(split)),
             [make_text_row(run, key) for key in run.folder.keys if key.split == split],
         )
         for split in splits

@@ -1,5 +1,6 @@
 """The table of a text run in the terminal: SEAT before and after, the cost beside it, the verdict as the last line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -65,7 +66,7 @@ def shown_sections(run: TextRun) -> list[Section]:
     """SEAT of the verdict's pooling, the mean of every other pooling below it, then the cost."""
     first, *others = seat_sections(run) or [Section("", [])]
     means = [
-        Row(**{**vars(row), "label": f"{row.label}, {section.title.partition(': ')[2]}"})
+        replace(row, label=f"{row.label}, {section.title}")
         for section in others
         for row in section.rows
         if row.key.metric == "mean_abs_effect_size"
