@@ -56,7 +56,7 @@ class FinishedRun:
     def figures(self) -> dict[str, Any]:
         """All figures of metrics.json, without what tells how they were made."""
         content = self.read("metrics.json")
-        return {key: content[key] for key in ("models", "difference", "threshold")}
+        return {key: content[key] for key in ("models", "difference", "threshold") if key in content}
 
     def stage(self, name: str) -> dict[str, Any]:
         return next(record for record in self.read("stages.json") if record["stage"] == name)
@@ -122,6 +122,16 @@ class Runner:
     def rendered(self, *overrides: str, **where: Any) -> FinishedRun:
         """BMFT on a few rendered lesions."""
         return self.train("experiment=bmft_rendered", *RENDERED, *SHORT_STAGES, *overrides, **where)
+
+    def text(self, parts: Path, *overrides: str, masked_lm: bool = False, **where: Any) -> FinishedRun:
+        """A text run on parts of its own (see tests/text.py)."""
+        from tests.text import text_overrides
+
+        folder = self._folder(where.get("folder"))
+        from biasmask.pipeline.train_run import train
+
+        own = [*text_overrides(parts, masked_lm), *self._paths(where.get("store")), *overrides]
+        return FinishedRun(folder, train(compose_config("train", own, folder)))
 
     def evaluate(self, checkpoint: Path, *overrides: str, folder: Path | str | None = None) -> FinishedRun:
         from biasmask.pipeline.eval_run import evaluate

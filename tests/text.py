@@ -31,6 +31,8 @@ def write_bert(folder: Path, masked_lm: bool = False, seed: int = 0) -> Path:
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertModel
 
+    from biasmask.models.text_encoder import quiet_transformers
+
     tokenizer = word_tokenizer()
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
@@ -41,7 +43,8 @@ def write_bert(folder: Path, masked_lm: bool = False, seed: int = 0) -> Path:
     for parameter in net.parameters():  # weights of 0.02 give outputs that all look alike
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
-    net.save_pretrained(folder)
+    with quiet_transformers():
+        net.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -50,7 +53,7 @@ def sentences(number: int = 40) -> list[str]:
     """So many sentences of each kind, and some that no list knows."""
     found = []
     for i in range(number):
-        filler = " ".join(FILLERS[(i * k + k) % len(FILLERS)] for k in range(1, 3 + i % 5))
+        filler = " ".join(FILLERS[(i // 3**k + k) % len(FILLERS)] for k in range(2 + i % 5))
         for words in (MALE, FEMALE, JOBS, ("tea",)):
             found.append(f"the {words[i % len(words)]} {filler} .")
     return found

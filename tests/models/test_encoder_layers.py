@@ -73,7 +73,7 @@ def test_query_and_key_of_a_fused_weight_are_not_swapped(vit):
 
 
 class Attention(nn.Module):
-    def __init__(self, heads: int = 2, **children: nn.Module) -> None:
+    def __init__(self, heads: int = 2, **children: nn.Module | nn.Parameter) -> None:
         super().__init__()
         self.num_heads = heads
         for name, child in children.items():
@@ -109,6 +109,12 @@ UNKNOWN = {
     "heads": (
         holder(Attention(3, **projections(o=nn.Linear(8, 8))), *FEED_FORWARD),
         "3 heads, which don't divide its query of 8",
+    ),
+    "biases apart": (
+        holder(
+            Attention(qkv=nn.Linear(8, 24, bias=False), proj=nn.Linear(8, 8), q_bias=nn.Parameter(torch.zeros(8))), *FEED_FORWARD
+        ),
+        "0.0 keeps q_bias apart from its Linear layers",
     ),
     "two attentions": (
         holder(Attention(**projections(o=nn.Linear(8, 8))), Attention(**projections(o=nn.Linear(8, 8))), *FEED_FORWARD),

@@ -133,14 +133,13 @@ def block_mask(kind: str, kept: float, seed: int, hostile: bool) -> tuple[dict[s
                 "layer": layer,
                 "head": h,
                 **{r: lines[r][h] for r in ROLES},
-                "whole": lines["value"][h] == 0 or lines["output"][h] == 0,
+                "whole": 0.0 in (lines["value"][h], lines["output"][h]),
             }
             for h in range(HEADS)
         ]
     count, total = (sum(int(m.sum()) for m in masks.values()), sum(m.numel() for m in masks.values()))
-    warnings = (
-        ["nothing pruned: no score has passed the threshold"] if count == total else ["layer 5: <i>hot</i>"] if hostile else []
-    )
+    warnings = ["nothing pruned: no score has passed the threshold"] if count == total else []
+    warnings += ["layer 5: <i>hot</i>"] if hostile else []
     info = {
         "structure": kind, "block_size": 32 if kind == "block" else None, "threshold": 0.1, "kept": count, "total": total,
         "kept_share": count / total, "weights_pruned": int(10_616_832 * (1 - count / total)), "weights_total": 10_616_832,
@@ -154,9 +153,10 @@ def text_history() -> list[dict[str, Any]]:
     rows = []
     for epoch in range(4):
         for split, metric, value in (
-            ("train", "loss", 0.9 - 0.1 * epoch), ("train", "debias_loss", 0.004 * 0.5**epoch), ("train", "distance", 0.2 * epoch),
-            ("train", "penalty", 0.5 - 0.1 * epoch), ("train", "kept_share", 1 - 0.08 * epoch), ("train", "threshold", 0.03 * epoch),
-            ("val", "debias_loss", 0.005 * 0.6**epoch), ("val", "distance", 0.21 * epoch),
+            ("train", "loss", 0.9 - 0.1 * epoch), ("train", "debias_loss", 0.004 * 0.5**epoch),
+            ("train", "distance", 0.2 * epoch),
+            ("train", "penalty", 0.5 - 0.1 * epoch), ("train", "kept_share", 1 - 0.08 * epoch),
+            ("train", "threshold", 0.03 * epoch), ("val", "debias_loss", 0.005 * 0.6**epoch), ("val", "distance", 0.2 * epoch),
         ):  # fmt: skip
             rows.append({"stage": "prune", "epoch": epoch, "split": split, "metric": metric, "value": value})
     return rows
@@ -173,11 +173,13 @@ def stages(edited: int, mask: str | None) -> list[dict[str, Any]]:
 def checker(hostile: bool) -> dict[str, Any]:
     return {
         "files": [{"file": "<img src=x>.txt" if hostile else "bug.txt", "bytes": 4_521_000, "sha256": "9f2c" * 16}],
-        "attribute": "gender", "kinds": list(KINDS), "lines": 51_234, "rows": dict(zip(KINDS, (9120, 8411, 7300), strict=True)),
+        "attribute": "gender", "kinds": list(KINDS), "lines": 51_234, "rows": 24_831,
+        "counts": dict(zip(KINDS, (9120, 8411, 7300), strict=True)),
         "excluded": {
             "several_kinds": {"count": 1203, "what": "words of several lists", "first": "bug.txt:17"},
             "no_word": {"count": 25_200, "what": "no word of a list", "first": "bug.txt:1"},
         },
-        "notes": ["3 lines left out: longer than a million bytes (first: bug.txt:9)"], "impossible": [["ballet_dancer", "no token"]],
+        "notes": ["3 lines left out: longer than a million bytes (first: bug.txt:9)"],
+        "impossible": [["ballet_dancer", "no token"]],
         "parts": {"train": dict.fromkeys(KINDS, 4000), "held_out": dict.fromkeys(KINDS, 1000)},
     }  # fmt: skip

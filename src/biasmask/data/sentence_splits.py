@@ -30,6 +30,13 @@ def split_sentences(
         `train` and `held_out`, each kind -> int64 rows, ascending; `notes`, a list of lines.
     Raises:
         DataError: a number that is out of range, or a kind with fewer than two different sentences.
+
+    >>> from types import SimpleNamespace
+    >>> rows = {"male": np.arange(6), "female": np.arange(6, 9)}
+    >>> table = SimpleNamespace(kinds=tuple(rows), rows=rows.get, hashes=lambda: np.arange(9))
+    >>> parts = split_sentences(table, seed=0, held_out=1)
+    >>> [len(part) for part in parts["train"].values()], [len(part) for part in parts["held_out"].values()]
+    ([2, 2], [1, 1])
     """
     if held_out < 0 or (per_kind is not None and per_kind < 1):
         raise DataError(f"held_out={held_out} must be 0 or more, and per_kind={per_kind} 1 or more, or null")

@@ -63,7 +63,19 @@ class SentenceTable:
         max_length: int = 128,
         tokenizer_key: str = "",
     ) -> SentenceTable:
-        """The table of sentences in memory, arguments as `extract`; a kind may have none, a text that isn't kept has no row."""
+        """The table of sentences in memory, arguments as `extract`; a kind may have none, a text that isn't kept has no row.
+
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> from transformers import PreTrainedTokenizerFast
+        >>> from biasmask.data.word_lists import load_word_lists
+        >>> inner = Tokenizer(models.WordLevel({"[UNK]": 0, "queen": 1, "king": 2}, "[UNK]"))
+        >>> inner.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[UNK]")
+        >>> table = SentenceTable.from_texts(["The queen", "king and queen", "King"], load_word_lists("gender"), tokenizer)
+        >>> batch = table.batch([0, 1])
+        >>> table.counts(), batch["input_ids"].tolist(), batch["keyword_mask"].tolist()
+        ({'male': 1, 'female': 1, 'stereotype': 0}, [[0, 1], [0, 0]], [[False, True], [True, False]])
+        """
         data = "\n".join(text.replace("\n", " ") for text in texts).encode("utf-8")
         scanner = (lists, _fast(tokenizer, max_length), max_length, "utf-8")
         sink = pa.BufferOutputStream()

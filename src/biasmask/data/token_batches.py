@@ -32,6 +32,11 @@ class PairedBatches(IndexBatches):
         seed, rank, world_size, even: see `biasmask.data.samplers`.
     Raises:
         DataError: a batch too small for all kinds, or a kind without rows.
+
+    >>> from types import SimpleNamespace
+    >>> table = SimpleNamespace(lengths=np.array([3, 9, 3, 9]))
+    >>> sorted(map(sorted, PairedBatches(table, {"male": [0, 1], "female": [2, 3]}, 2)))
+    [[0, 2], [1, 3]]
     """
 
     def __init__(
@@ -75,6 +80,10 @@ class OrderedBatches(IndexBatches):
         rank, world_size, even: see `biasmask.data.samplers`.
     Raises:
         DataError: `tokens_per_batch` below 1.
+
+    >>> from types import SimpleNamespace
+    >>> list(OrderedBatches(SimpleNamespace(lengths=np.array([3, 9, 4, 9])), [0, 1, 2], tokens_per_batch=10))
+    [[1], [2, 0]]
     """
 
     def __init__(

@@ -144,6 +144,9 @@ def _layer(net: nn.Module, index: int, name: str, heads: int, projections: dict[
     width, hidden = stop - start, linear_at(net, _join(name, child)).in_features
     if width % heads:
         raise ConfigError(f"{name} has {heads} heads, which don't divide its query of {width} rows")
+    biases = [own for own, _ in net.get_submodule(name).named_parameters(recurse=False) if own.endswith("bias")]
+    if biases:  # such a module multiplies by the weight itself and never calls the Linear that a mask would stand in for
+        raise ConfigError(f"{name} keeps {', '.join(biases)} apart from its Linear layers, which can't be masked then")
     output = _output(net, name, width)
     if output is None:
         raise ConfigError(f"{name} has query, key and value, but no output of {width} input features: {_found(net)}")

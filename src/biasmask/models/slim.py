@@ -22,9 +22,8 @@ from biasmask.methods.block_mask import expand
 from biasmask.methods.slimming import kept_units, rows_of_heads, whole_heads, whole_neurons
 from biasmask.models.encoder_layers import HEAD_COUNTS, EncoderLayer, discover_layers, linear_at
 from biasmask.models.masked_linear import replace_module
-from biasmask.models.slim_limits import why_heads_stay, why_neurons_stay
+from biasmask.models.slim_limits import WIDTHS, why_heads_stay, why_neurons_stay
 
-WIDTHS = ("all_head_size", "attn_dim")  # attributes in which attention modules keep heads * head_dim
 LIST_FILE, WEIGHTS_FILE = "slim.json", "slim.safetensors"
 
 

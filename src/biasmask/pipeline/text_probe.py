@@ -43,4 +43,4 @@ def probe_texts(table: Path | None, max_rows: int, seed: int) -> ProbeTexts:
         keep = np.sort(np.random.default_rng(seed).permutation(len(found))[:max_rows])
         found = LabelledTexts(tuple(found.texts[i] for i in keep), found.target[keep])
     train, test = split_labelled_texts(found, seed, TEST_SHARE)
-    return ProbeTexts(found.texts, found.target, train, test, name)
+    return ProbeTexts(found.texts, found.target.copy(), train, test, name)  # a column of a table may be read-only

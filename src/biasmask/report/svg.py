@@ -98,7 +98,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     span = high - low
-    if not math.isfinite(span) or span <= 0:
+    if not math.isfinite(span) or span <= 1e-8 * max(1.0, abs(low)):  # rounded below, its ticks would all be the same
         low, span = (low if math.isfinite(low) else 0.0), 1.0
     raw = span / most
     power = 10.0 ** math.floor(math.log10(raw))

@@ -22,8 +22,7 @@ from biasmask.report.text_folder import TextRun, load_text_run
 from biasmask.report.text_tables import cost_section, digits_of, other_sections, seat_sections
 from biasmask.report.text_verdict import judge_text
 
-
-NOT_LISTED = ("parts", "excluded", "rows", "notes", "kinds")  # of the checker: they have a place of their own
+NOT_LISTED = ("parts", "excluded", "notes", "kinds")  # of the checker: they have a place of their own
 
 
 @dataclass(frozen=True)
@@ -160,8 +159,7 @@ def whole_heads(blocks: Mapping[str, Any]) -> list[tuple[str, str]]:
 def sentence_table(run: TextRun) -> tuple[list[str], list[SentenceRow]]:
     """Columns and a row a kind: sentences found, then those in each part."""
     checker = run.folder.checker or {}
-    counts = checker.get("counts") or checker.get("rows") or {}
-    counts = counts if isinstance(counts, Mapping) else {}
+    counts = checker.get("counts") or {}
     parts = run.folder.run.get("sentences") or checker.get("parts") or {}
     tables = ({"extracted": counts} if counts else {}) | {str(name).replace("_", " "): cells for name, cells in parts.items()}
     kinds = dict.fromkeys(kind for cells in tables.values() for kind in cells)
