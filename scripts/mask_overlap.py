@@ -32,6 +32,9 @@ def main() -> int:
         if pairs := pair_table(overlaps):
             console.print(pairs)
         console.print(summary_table(overlaps))
+        console.print(
+            Text("IoU: pruned in both of pruned in either; chance: of random masks; heads: rank correlation", style="dim")
+        )
         for reason in dict.fromkeys(overlap.reason for overlap in overlaps if overlap.reason):
             console.print(Text(f"  note: {reason}", style="dim"))
         out = arguments.out or arguments.folders[0]

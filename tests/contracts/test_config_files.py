@@ -10,8 +10,17 @@ from omegaconf import OmegaConf
 from tests.conftest import CONFIGS, compose_config
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+TEXT = ("family=text", "backbone=text_encoder", "baseline=none", "metrics=text", "data=text_corpus", "debias=text/block_pruning")
 # What a file needs beside its own choice before it composes.
 NEEDED = {
+    "family/text": TEXT[1:],
+    "backbone/text_encoder": TEXT,
+    "baseline/none": TEXT,
+    "metrics/text": TEXT,
+    "data/text_base": None,
+    "data/text_corpus": TEXT,
+    "data/text_packages": TEXT,
+    "debias/stage/text": None,
     "data/csv": ("data.table=mine.csv", "attribute=sex"),
     "data/base": None,  # the common part of the others
     "debias/stage/locate": None,  # parts of the methods
@@ -28,9 +37,9 @@ def choices() -> list[Any]:
     found = []
     for path in FILES:
         name = path.relative_to(CONFIGS).with_suffix("").as_posix()
-        group, _, choice = name.rpartition("/")
-        needed = NEEDED.get(name, ())
-        if group and needed is not None:
+        group, _, choice = name.partition("/")
+        needed = NEEDED.get(name, TEXT if choice.startswith("text/") else ())
+        if choice and needed is not None:
             found.append(pytest.param(f"{group}={choice}", needed, id=name))
     return found
 
@@ -46,14 +55,17 @@ def targets(node: Any) -> list[str]:
 def test_composes_resolves_and_targets_exist(override: str, needed: tuple[str, ...], tmp_path: Path) -> None:
     if override.partition("=")[2] == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `optuna` isn't installed")
-    config = compose_config("train", [override, *needed], tmp_path)
+    group = override.partition("=")[0]
+    config = compose_config("train", [override, *(o for o in needed if not o.startswith(f"{group}="))], tmp_path)
     plain = OmegaConf.to_container(config, resolve=True)
     for target in targets(plain):
         if not any(word in target.lower() for word in OPTIONAL):
             assert callable(get_object(target)), target
 
 
-@pytest.mark.parametrize("data", sorted(p.stem for p in CONFIGS.glob("data/*.yaml") if p.stem != "base"))
+@pytest.mark.parametrize(
+    "data", sorted(p.stem for p in CONFIGS.glob("data/*.yaml") if p.stem != "base" and not p.stem.startswith("text"))
+)
 def test_eval_composes_on_each_data_set(data: str, tmp_path: Path) -> None:
     config = compose_config("eval", ["ckpt_path=run", f"data={data}"], tmp_path)
     assert OmegaConf.to_container(config, resolve=True)["data"]["source"]["_target_"]  # type: ignore[index, call-overload]
@@ -71,6 +83,7 @@ def test_files_are_short_and_begin_with_what_they_are(path: Path) -> None:
 EXPLAINED = [
     *("train", "eval", "data/base", "data/rendered", "data/csv", "data/ham10000", "data/fitzpatrick17k", "metrics/default"),
     *("debias/bmft", "debias/stage/impair", "backbone/efficientnet_lite0", "paths/default"),
+    *("data/text_base", "debias/stage/text", "debias/text/block_pruning", "backbone/text_encoder", "metrics/text"),
 ]
 PLAIN_KEYS = {"defaults", "_target_", "_convert_", "_partial_", "name", "label", "source", "column", "groups", "missing"}
 
@@ -112,9 +125,19 @@ def test_experiments_override_and_never_redefine(experiment: str, tmp_path: Path
 
 
 def test_every_debias_stage_listed_has_a_node(tmp_path: Path) -> None:
-    for path in CONFIGS.glob("debias/*.yaml"):
-        debias = compose_config("train", [f"debias={path.stem}"], tmp_path).debias
+    for path in [*CONFIGS.glob("debias/*.yaml"), *CONFIGS.glob("debias/text/*.yaml")]:
+        name = path.relative_to(CONFIGS / "debias").with_suffix("").as_posix()
+        needed = TEXT[:-1] if name.startswith("text/") else ()
+        debias = compose_config("train", [f"debias={name}", *needed], tmp_path).debias
         assert set(debias.stages) <= set(debias), path.name
+
+
+def test_the_sweeps_of_the_text_family_stay_keys(tmp_path: Path) -> None:
+    keys = ["model.embedding_layer=intermediate", "model.debias_mode=token", "prune_block_size=32", "model.model_name=bert"]
+    config = compose_config("train", ["experiment=debias_block_pruning_frozen", *keys], tmp_path)
+    prune = config.debias.prune
+    assert (prune.losses.embedding_layer, prune.losses.debias_mode) == ("intermediate", "token")
+    assert prune.structure.block_size == 32
 
 
 def test_what_people_type_stays_a_key(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from biasmask.metrics.bootstrap import bootstrap_weights
 from biasmask.metrics.measurement import Measurement, mean_measurement, undefined, with_interval
-from biasmask.metrics.row_weights import check_rows, ratio, weighted_sums
+from biasmask.metrics.row_weights import check_rows, weighted_sums
 
 ALL = "all"
 
@@ -164,17 +164,46 @@ def pseudo_perplexity(
     >>> round(pseudo_perplexity(torch.tensor([-2.0, -4.0]), torch.tensor([2, 4]), n_draws=10).value, 4)
     2.7183
     """
-    check_rows(len(log_likelihood), log_likelihood=log_likelihood, n_tokens=n_tokens)
-    columns = torch.stack([log_likelihood.to(torch.float64), n_tokens.to(torch.float64)], 1).cpu()
-    defined = ~columns[:, 0].isnan() & (columns[:, 1] > 0)
+    return _perplexity([log_likelihood], n_tokens, n_draws, confidence, seed)
+
+
+def pseudo_perplexity_difference(
+    base: Tensor, debiased: Tensor, n_tokens: Tensor, n_draws: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Measurement:
+    """Pseudo-perplexity of the debiased model minus that of the base on the same texts, with a paired interval.
+
+    Args:
+        base, debiased: (N,) float, pseudo-log-likelihoods of the same texts; a text with NaN in either is left out.
+        n_tokens, n_draws, confidence, seed: as for `pseudo_perplexity`.
+
+    Returns:
+        Measurement; positive = the debiased model is more surprised.
+
+    Raises:
+        ValueError: lengths that differ, a confidence outside (0, 1).
+
+    >>> pseudo_perplexity_difference(torch.tensor([-2.0]), torch.tensor([-2.0]), torch.tensor([2]), n_draws=9).value
+    0.0
+    """
+    return _perplexity([base, debiased], n_tokens, n_draws, confidence, seed)
+
+
+def _perplexity(models: list[Tensor], n_tokens: Tensor, n_draws: int, confidence: float, seed: int) -> Measurement:
+    """Of one model, or of the last minus the first."""
+    for log_likelihood in models:
+        check_rows(len(n_tokens), log_likelihood=log_likelihood)
+    table = torch.stack([*models, n_tokens], 1).to(torch.float64).cpu()
+    defined = ~table.isnan().any(1) & (table[:, -1] > 0)
     n, lost = int(defined.sum()), int((~defined).sum())
     if not n:
         return undefined(0, f"none of the {lost} texts has a token to predict" if lost else "no texts")
-    columns = columns[defined]
-    sums = weighted_sums(columns, bootstrap_weights(torch.zeros(n, dtype=torch.long), n_draws, seed))
-    draws = (-ratio(sums[:, 0], sums[:, 1])).exp()
-    value = (-columns[:, 0].sum() / columns[:, 1].sum()).exp().item()
-    return with_interval(value, draws, n, confidence, f"{lost} of {n + lost} texts left out" if lost else None)
+    table = table[defined]
+    drawn = weighted_sums(table, bootstrap_weights(torch.zeros(n, dtype=torch.long), n_draws, seed))
+    value, draws = ((-sums[:, :-1] / sums[:, -1:]).exp() for sums in (table.sum(0, keepdim=True), drawn))
+    if len(models) > 1:
+        value, draws = value[:, -1:] - value[:, :1], draws[:, -1:] - draws[:, :1]
+    reason = f"{lost} of {n + lost} texts left out" if lost else None
+    return with_interval(value.item(), draws, n, confidence, reason)
 
 
 def _preference(difference: Tensor, confidence: float) -> Preference:
@@ -182,8 +211,7 @@ def _preference(difference: Tensor, confidence: float) -> Preference:
     n = len(difference) - lost
     more, less, ties = (int(kind.sum()) for kind in (difference > 0, difference < 0, difference == 0))
     if not n:
-        reason = f"none of the {lost} pairs has a score" if lost else "no pairs"
-        return Preference(undefined(0, reason), more, less, ties)
+        return Preference(undefined(0, f"none of the {lost} pairs has a score" if lost else "no pairs"), more, less, ties)
     share = (more + ties / 2) / n
     low, high = wilson_interval(share, n, confidence)
     reason = f"{lost} of {n + lost} pairs have no score and are left out" if lost else None

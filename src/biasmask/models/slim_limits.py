@@ -8,23 +8,24 @@ from torch import Tensor, nn
 from biasmask.models.encoder_layers import EncoderLayer, linear_at
 
 WIDTHS = ("all_head_size", "attn_dim")  # attributes in which attention modules keep heads * head_dim
+HEAD_SIZE = "attention_head_size"  # attribute by which attention modules of transformers count how many heads there are
 POSITIONS = re.compile("rel_?pos|relative|position_bias|pos_bias", re.IGNORECASE)
 
 
 def why_heads_stay(net: nn.Module, layer: EncoderLayer) -> str | None:
     """The reason for which a layer can't do with fewer heads, or none.
 
-    Three are known: positions with a column for each head that all layers share (MPNet); an attention of a fused weight that
-    doesn't keep its width (it takes that of its input); and parameters of the attention that are neither those of a Linear
-    with a row for each row of the heads nor of the size of one head (a norm over all heads, a table of its own).
+    Three are known: positions with a column for each head that all layers share (MPNet); an attention that keeps neither its
+    width nor the size of a head (it takes the width of its input); and parameters of the attention that are neither those
+    of a Linear with a row for each row of the heads nor of the size of one head (a norm over all heads, a table of its own).
     """
     for name, module in net.named_modules():
         columns = module.embedding_dim if isinstance(module, nn.Embedding) else getattr(module, "out_features", None)
         if columns == layer.heads and POSITIONS.search(name) and not name.startswith(f"{layer.attention}."):
             return f"{name} has a column for each of {layer.heads} heads, which all layers share"
     attention, width = net.get_submodule(layer.attention), layer.heads * layer.head_dim
-    fused = layer.matrices["query"].module == layer.matrices["key"].module
-    if fused and not any(getattr(attention, attribute, None) == width for attribute in WIDTHS):
+    by_width = any(getattr(attention, attribute, None) == width for attribute in WIDTHS)
+    if not by_width and getattr(attention, HEAD_SIZE, None) != layer.head_dim:
         return f"{layer.attention} takes the width of its heads from its input"
     for name, parameter in _other_parameters(net, layer):
         if parameter.shape != (layer.head_dim,):

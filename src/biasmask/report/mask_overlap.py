@@ -14,7 +14,7 @@ from scipy.stats import hypergeom, rankdata
 
 from biasmask.errors import StoreError
 from biasmask.report.plot_blocks import HEAD_ROLES
-from biasmask.report.run_folder import first_line, read_json
+from biasmask.report.run_folder import first_line, read_json, read_text
 
 MASK_FILE = "block_mask.safetensors"
 NEURONS = "intermediate"
@@ -22,6 +22,15 @@ SETTINGS = (
     "model_name", "dataset", "attribute", "label", "structure", "block_size", "embedding_layer", "debias_mode",
     "attribute_reduction",
 )  # fmt: skip
+NO_SETTING = (
+    "seed",
+    "hydra",
+    "paths",
+    "trainer",
+    "logger",
+    "progress",
+    "callbacks",
+)  # overrides that change no result but by chance
 TAIL = 1e-15  # probability below which an outcome is left out
 
 Masks = Mapping[str, np.ndarray]
@@ -35,11 +44,12 @@ class MaskedRun:
     run: dict[str, Any]
     masks: dict[str, np.ndarray]
     heads: dict[tuple[int, int], float]  # (layer, head) -> mean kept density
+    overrides: frozenset[str] = frozenset()  # what was typed, without the seed
 
     @property
     def setting(self) -> tuple[Any, ...]:
         """Everything that was set but the seed."""
-        return tuple(self.run.get(name) for name in SETTINGS)
+        return *(self.run.get(name) for name in SETTINGS), self.overrides
 
     @property
     def encoder(self) -> Any:
@@ -124,7 +134,10 @@ def read_run(path: Path, name: str) -> MaskedRun:
     blocks = read_json(path / "block_mask.json") or {}
     heads = {(h["layer"], h["head"]): mean_density(h) for h in blocks.get("heads") or []}
     known = {place: density for place, density in heads.items() if math.isfinite(density)}
-    return MaskedRun(name, read_json(path / "run.json") or {}, {k: m.astype(bool) for k, m in sorted(masks.items())}, known)
+    typed = read_text(path / "overrides.txt").splitlines()
+    overrides = frozenset(o for o in typed if o.lstrip("+~").partition("=")[0].split(".")[0] not in NO_SETTING)
+    grids = {key: mask.astype(bool) for key, mask in sorted(masks.items())}
+    return MaskedRun(name, read_json(path / "run.json") or {}, grids, known, overrides)
 
 
 def mean_density(head: Mapping[str, Any]) -> float:

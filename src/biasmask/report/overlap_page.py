@@ -69,10 +69,14 @@ def finite_mean(values: Sequence[float]) -> float:
 
 
 def setting_words(run: MaskedRun, runs: Sequence[MaskedRun]) -> str:
-    """The settings in which the runs differ, as words; those with no value are left out."""
+    """The settings in which the runs differ, as words, and then what else was typed; those with no value are left out."""
     differing = [name for name in SETTINGS if len({str(other.run.get(name)) for other in runs}) > 1]
     found = [(name, run.run.get(name)) for name in differing]
-    return ", ".join(str(value) if name == "label" else f"{name.replace('_', ' ')} {value}" for name, value in found if value)
+    words = [str(value) if name == "label" else f"{name.replace('_', ' ')} {value}" for name, value in found if value]
+    shared = frozenset.intersection(*(other.overrides for other in runs))
+    said = {"experiment", *SETTINGS, "prune_block_size"}
+    words += [o for o in sorted(run.overrides - shared) if o.partition("=")[0].rpartition(".")[2] not in said]
+    return ", ".join(words)
 
 
 def summary_table(overlaps: Sequence[Overlap]) -> Table:
@@ -98,8 +102,8 @@ def headed(first: str, second: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold")
     table.add_column(second, overflow="fold", justify="right" if second == "pairs" else "left")
-    for name in ("IoU of pruned", "chance: anywhere", "chance: same matrices", "Spearman, heads"):
-        table.add_column(name, justify="right")
+    for name in ("IoU", "chance anywhere", "in same matrices", "heads"):
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -107,9 +111,9 @@ def chance_words(chance: Chance) -> str:
     """Mean and interval of a chance level.
 
     >>> chance_words(Chance(0.2, 0.18, 0.22)), chance_words(Chance())
-    ('0.200 (0.180 to 0.220)', '–')
+    ('0.200 (0.180–0.220)', '–')
     """
-    return f"{number(chance.mean)} ({number(chance.low)} to {number(chance.high)})" if math.isfinite(chance.mean) else "–"
+    return f"{number(chance.mean)} ({number(chance.low)}–{number(chance.high)})" if math.isfinite(chance.mean) else "–"
 
 
 def or_dash(value: float) -> str:
