@@ -188,8 +188,7 @@ def test_soft_mask_and_many_tensors(full_run: Path, copied: Copy) -> None:
     with edited(run_dir / "mask.json") as mask:
         mask |= {"kind": "soft", "threshold": None, "selected": None}
         mask["tensors"] = [
-            {"name": f"blocks.{i // 12}.attn.{i}.weight", "shape": [8, 8], "parameters": 64, "selected": 32.5,
-             "density": 0.5}
+            {"name": f"blocks.{i // 12}.attn.{i}.weight", "shape": [8, 8], "parameters": 64, "selected": 32.5, "density": 0.5}
             for i in range(300)
         ]
         mask["tensors"][7]["density"] = None

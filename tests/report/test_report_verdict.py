@@ -64,9 +64,7 @@ def test_without_intervals_nothing_is_claimed(tmp_path: Path) -> None:
     assert not verdict.worse and verdict.not_judged == ["TPR of a"]
 
 
-@pytest.mark.parametrize(
-    ("tpr", "kind"), [((0.1, 0.05, 0.2), "Levelling down in part"), ((0.0, -0.1, 0.1), "Levelling down")]
-)
+@pytest.mark.parametrize(("tpr", "kind"), [((0.1, 0.05, 0.2), "Levelling down in part"), ((0.0, -0.1, 0.1), "Levelling down")])
 def test_levelling_down_names_group_and_metric(tmp_path: Path, tpr: Triple, kind: str) -> None:
     verdict = verdict_of(tmp_path, {GAP: FELL, TPR_A: tpr, FPR_B: (0.1, 0.05, 0.2)})
     assert verdict.kind == kind and len(verdict.worse) == 1

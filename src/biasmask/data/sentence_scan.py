@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
 
+from biasmask.data.sentence_encoding import SentenceEncoder
 from biasmask.data.sentence_files import MAX_LINE, Chunk
 from biasmask.data.word_lists import WordLists
 from biasmask.data.word_matching import SEVERAL, WordMatcher
@@ -80,9 +80,7 @@ class Scanner:
 
     def __init__(self, lists: WordLists, tokenizer: str, max_length: int, encoding: str, names: list[str]) -> None:
         self.matcher, self.encoding, self.names = WordMatcher(lists), encoding, pa.array(names, pa.string())
-        self.tokenizer = Tokenizer.from_str(tokenizer)
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(max_length)
+        self.encoder = SentenceEncoder(tokenizer, max_length)
 
     def scan(self, chunk: Chunk) -> Found:
         """The rows of a chunk, in the order of its lines."""
@@ -124,50 +122,34 @@ class Scanner:
             yield line, text.lstrip("\ufeff").strip()
 
     def _rows(self, kept: list[tuple[int, int, str, list[tuple[int, int]]]], file: int, found: Found) -> pa.RecordBatch:
-        encodings = self.tokenizer.encode_batch([text for _, _, text, _ in kept]) if kept else []
-        rows, ids, keyword, lengths = [], [], [], []
-        for row, encoding in zip(kept, encodings, strict=True):
-            offsets = encoding.offsets
-            cut = bool(encoding.overflowing)
-            spans = row[3]
-            if cut:  # an occurrence that is cut in two isn't whole any more
-                end = max(stop for _, stop in offsets)
-                spans = [span for span in spans if span[1] <= end]
-            mask = keyword_tokens(offsets, spans)
-            if True not in mask:
-                found.exclude("too_long" if cut else "no_token", row[0])
+        encoded = self.encoder.encode([text for _, _, text, _ in kept], [spans for _, _, _, spans in kept]) if kept else []
+        rows: list[tuple[int, int, str, list[tuple[int, int]]]] = []
+        ids: list[int] = []
+        marked: list[int] = []
+        lengths: list[int] = []
+        for row, one in zip(kept, encoded, strict=True):
+            if not one.marked:
+                found.exclude("too_long" if one.cut else "no_token", row[0])
                 continue
-            found.truncated += cut
+            found.truncated += one.cut
             rows.append(row)
-            ids += encoding.ids
-            keyword += mask
-            lengths.append(len(mask))
+            marked += [len(ids) + place for place in one.marked]
+            ids += one.ids
+            lengths.append(len(one.ids))
+        keyword = np.zeros(len(ids), bool)
+        keyword[marked] = True
         places = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
         texts = [text for _, _, text, _ in rows]
         columns = [
             pa.array([kind for _, kind, _, _ in rows], pa.int8()),
             pa.ListArray.from_arrays(places, pa.array(np.array(ids, np.int32))),
-            pa.ListArray.from_arrays(places, pa.array(np.array(keyword, bool))),
+            pa.ListArray.from_arrays(places, pa.array(keyword)),
             pa.array(texts, pa.string()),
             pa.DictionaryArray.from_arrays(np.full(len(rows), file, np.int32), self.names),
             pa.array([line for line, _, _, _ in rows], pa.int64()),
             pa.array([text_hash(text) for text in texts], pa.uint64()),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema_of())
-
-
-def keyword_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[bool]:
-    """Which tokens share a character with a span; special tokens have empty offsets, so they never do.
-
-    >>> keyword_tokens([(0, 0), (0, 3), (4, 8), (8, 9), (0, 0)], [(4, 9)])
-    [False, False, True, True, False]
-    """
-    mask = [False] * len(offsets)
-    for start, end in spans:
-        for token, (first, stop) in enumerate(offsets):
-            if first < end and stop > start:
-                mask[token] = True
-    return mask
 
 
 def text_hash(text: str) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 
 from biasmask.data.word_lists import FOLD, WordLists
 
 WORD = re.compile(r"\w+")
 GAP = r"[\s\-]+"  # between the words of a phrase; `_` is a space by then
+NO_WORD = re.compile(r"[\W_]")
+ASCII = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + bytes(128)
 SEVERAL = -2
 NONE = -1
 
@@ -55,29 +58,34 @@ class WordMatcher:
             The number of the one kind whose words it has, with the spans in order; (-1, []) without any list word; (-2, [])
             with words of several lists.
         """
-        folded, index = fold(text)
-        hits = self.triggers.intersection(WORD.findall(folded))
+        folded, index = (None, None) if text.isascii() else fold(text)
+        plain = text.encode("ascii").translate(ASCII).decode("ascii") if folded is None else NO_WORD.sub(" ", folded)
+        hits = self.triggers.intersection(plain.split())
         if not hits:
             return NONE, []
         if self.starts.isdisjoint(hits):
-            found = 0
+            bits = 0
             for word in hits:
-                found |= self.bits[word]
-            if found not in self.kind_of:
-                return SEVERAL, []
-        bits, spans = 0, []
-        done = 0
+                bits |= self.bits[word]
+            spans = _places(plain, hits) if bits in self.kind_of else []
+        else:
+            bits, spans = self._with_phrases(fold(text)[0], hits)
+        if bits not in self.kind_of:
+            return (SEVERAL if bits else NONE), []
+        if index is not None:
+            spans = [(index[start], index[end - 1] + 1) for start, end in spans]
+        return self.kind_of[bits], spans
+
+    def _with_phrases(self, folded: str, hits: Collection[str]) -> tuple[int, list[tuple[int, int]]]:
+        bits, done = 0, 0
+        spans: list[tuple[int, int]] = []
         for place in WORD.finditer(folded):
             if place[0] in hits and place.start() >= done:
                 entry, done = self._longest(folded, place)
                 if entry:
                     bits |= self.bits[entry]
                     spans.append((place.start(), done))
-        if bits not in self.kind_of:
-            return (SEVERAL if bits else NONE), []
-        if index is not None:
-            spans = [(index[start], index[end - 1] + 1) for start, end in spans]
-        return self.kind_of[bits], spans
+        return bits, spans
 
     def _longest(self, folded: str, word: re.Match[str]) -> tuple[str, int]:
         """The longest entry that starts with this word, and its end; an empty entry if there is none."""
@@ -100,6 +108,17 @@ def fold(text: str) -> tuple[str, list[int] | None]:
     if len(folded) == len(text) and all(pieces):
         return folded, None
     return folded, [place for place, piece in enumerate(pieces) for _ in piece]
+
+
+def _places(plain: str, words: Collection[str]) -> list[tuple[int, int]]:
+    """Spans of words in a text that has nothing but words and single spaces in the place of all else, in order."""
+    spans, padded = [], f" {plain} "
+    for word in words:
+        start = padded.find(f" {word} ")
+        while start >= 0:
+            spans.append((start, start + len(word)))
+            start = padded.find(f" {word} ", start + len(word) + 1)
+    return sorted(spans)
 
 
 def _pattern(entry: str) -> re.Pattern[str]:

@@ -26,7 +26,7 @@ def why_heads_stay(net: nn.Module, layer: EncoderLayer) -> str | None:
     attention, width = net.get_submodule(layer.attention), layer.heads * layer.head_dim
     by_width = any(getattr(attention, attribute, None) == width for attribute in WIDTHS)
     if not by_width and getattr(attention, HEAD_SIZE, None) != layer.head_dim:
-        return f"{layer.attention} takes the width of its heads from its input"
+        return f"{layer.attention} keeps neither the width of all its heads nor the size of one in an attribute that is known"
     for name, parameter in _other_parameters(net, layer):
         if parameter.shape != (layer.head_dim,):
             return f"{name} {tuple(parameter.shape)} counts on all heads"

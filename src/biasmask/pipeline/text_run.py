@@ -142,7 +142,7 @@ def objective(models: dict[str, Any]) -> float:
     """
     loss = {name: figures.get("held_out/debias_loss", {}).get("value") for name, figures in models.items()}
     final = list(models)[-1]
-    if loss["base"] is None or loss[final] is None:
+    if not loss["base"] or loss[final] is None:  # without sentences, or with all outputs alike
         return math.nan
     cosine = models[final].get("cost/cosine_mean", {}).get("value")
     lost = 0.0 if final == "base" else 1 - (cosine if cosine is not None else 0.0)

@@ -18,6 +18,7 @@ from biasmask.report.run_folder import first_line, read_json, read_text
 
 MASK_FILE = "block_mask.safetensors"
 NEURONS = "intermediate"
+TIED = (".key", ".value")  # have the scores of the query, where scores are shared
 SETTINGS = (
     "model_name", "dataset", "attribute", "label", "structure", "block_size", "embedding_layer", "debias_mode",
     "attribute_reduction",
@@ -161,14 +162,27 @@ def compare_masks(first: MaskedRun, second: MaskedRun) -> Overlap:
     if {k: m.shape for k, m in first.masks.items()} != {k: m.shape for k, m in second.masks.items()}:
         reason = "different grids: only heads are compared"
         return Overlap(first, second, spearman=spearman, n_heads=len(shared), reason=reason)
-    sizes = [(mask.size, int((~mask).sum()), int((~second.masks[name]).sum())) for name, mask in first.masks.items()]
+    a, b = first.masks, second.masks
+    names = [name for name in a if not (name.endswith(TIED) and shares_scores(a) and shares_scores(b))]
+    sizes = [(a[name].size, int((~a[name]).sum()), int((~b[name]).sum())) for name in names]
     whole = [tuple(int(n) for n in np.sum(sizes, axis=0))]
-    neurons = {name for name in first.masks if name.endswith(f".{NEURONS}")}
+    neurons = {name for name in names if name.endswith(f".{NEURONS}")}
     return Overlap(
-        first, second, jaccard(first.masks, second.masks), chance_iou(whole), chance_iou(sizes),  # type: ignore[arg-type]
-        jaccard(first.masks, second.masks, first.masks.keys() - neurons), jaccard(first.masks, second.masks, neurons),
-        spearman, len(shared),
+        first, second, jaccard(a, b, names), chance_iou(whole), chance_iou(sizes),  # type: ignore[arg-type]
+        jaccard(a, b, set(names) - neurons), jaccard(a, b, neurons), spearman, len(shared),
     )  # fmt: skip
+
+
+def shares_scores(masks: Masks) -> bool:
+    """Whether query, key and value of every layer have one mask: tied scores, which are one choice and count once.
+
+    >>> one, other = np.array([True, False]), np.array([True, True])
+    >>> shares_scores({"0.query": one, "0.key": one, "0.value": one}), shares_scores({"0.query": one, "0.key": other})
+    (True, False)
+    """
+    layers = [name.removesuffix(".query") for name in masks if name.endswith(".query")]
+    twins = [(masks[f"{layer}.query"], masks.get(layer + role)) for layer in layers for role in TIED]
+    return bool(twins) and all(twin is not None and np.array_equal(mask, twin) for mask, twin in twins)
 
 
 def compare_runs(runs: Sequence[MaskedRun]) -> list[Overlap]:

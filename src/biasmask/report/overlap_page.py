@@ -21,7 +21,7 @@ from biasmask.report.plot_blocks import STRONGEST, text
 from biasmask.report.svg import element
 from biasmask.report.tables import plain
 
-CELL, LEFT, TOP = 44, 34, 24
+CELL, LEFT, TOP = 36, 30, 24
 MOST_PAIRS = 45  # in the terminal: of 10 runs
 CSV_COLUMNS = (
     "first", "second", "first_seed", "second_seed", "same_setting", "iou", "chance_anywhere", "chance_anywhere_low",
@@ -158,7 +158,7 @@ def write_overlap_page(runs: Sequence[MaskedRun], overlaps: Sequence[Overlap], f
 def excess(value: float, chance: float) -> float:
     """How far a value lies above chance, as a share of what is possible.
 
-    >>> excess(0.6, 0.2), excess(0.1, 0.2)
+    >>> excess(0.625, 0.25), excess(0.1, 0.2)
     (0.5, 0.0)
     """
     return max(0.0, (value - chance) / (1 - chance)) if chance < 1 else 0.0
