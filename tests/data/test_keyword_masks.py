@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+import biasmask.data.sentence_encoding as encoding_module
+from biasmask.data.sentence_encoding import SentenceEncoder
 from biasmask.data.sentences import SentenceTable
 from biasmask.data.word_lists import load_word_lists, make_word_lists
 from biasmask.data.word_matching import WordMatcher
@@ -142,6 +144,33 @@ def test_same_sub_tokens_elsewhere_are_not_marked():
     table = SentenceTable.from_texts(["the grand hair and grandsons"], LISTS, tokenizer)
     assert masked(table, 0, tokenizer) == ["grand", "##sons"]
     assert table.batch([0])["keyword_mask"][0].tolist() == [False] * 5 + [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["the king's-hair_salon, (a2b) $5 ~x^`|", "[MASK] king", "a [SEP]king", "king\x01dom king", "tab\tking", "king" + "x" * 120, "é king",
+     "日本 king", "Ünder king\x1fking", "hair " * 30 + "king hair", "king " * 9, "", " ", "\x7f"],
+)  # fmt: skip
+@pytest.mark.parametrize("max_length", [6, 64])
+def test_words_looked_up_give_what_the_tokenizer_gives(text, max_length):
+    fast = SentenceEncoder(tiny_bert().backend_tokenizer.to_str(), max_length)
+    slow = SentenceEncoder(tiny_bert().backend_tokenizer.to_str(), max_length)
+    assert fast.by_words
+    slow.by_words = False
+    spans = WordMatcher(LISTS).match(text)[1]
+    assert fast.encode([text], [spans]) == slow.encode([text], [spans]) == fast.encode([text], [spans])
+    assert fast.encode([text], [spans])[0].ids == tiny_bert()(text, truncation=True, max_length=max_length)["input_ids"]
+
+
+def test_words_are_looked_up_only_where_the_tokenizer_is_of_that_make(monkeypatch):
+    other = tiny_bert()
+    other.add_tokens(["hair king"])
+    assert not SentenceEncoder(other.backend_tokenizer.to_str(), 8).by_words
+    assert not SentenceEncoder(tiny_bytes().backend_tokenizer.to_str(), 8).by_words
+    monkeypatch.setattr(encoding_module, "MAX_PIECES", 2)
+    encoder = SentenceEncoder(tiny_bert().backend_tokenizer.to_str(), 32)
+    text = "the king and boys met hair"
+    assert encoder.encode([text], [[]])[0].ids == tiny_bert()(text)["input_ids"] and len(encoder.known) <= 2
 
 
 def test_the_packaged_gender_lists_mark_titles():

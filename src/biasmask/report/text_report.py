@@ -71,7 +71,7 @@ def text_content(run: TextRun) -> dict[str, Any]:
         "seat": seat,
         "cost": cost_section(run),
         "others": other_sections(run),
-        "plots": [seat_plot(run, section) for section in seat],
+        "plots": [plot for section in seat if (plot := seat_plot(run, section))],
         "digits_of": digits_of,
         "p_value": run.p_value,
         "nothing_pruned": run.nothing_pruned,
@@ -123,9 +123,12 @@ def joined(layer: Any, words: str, mode: Any) -> str:
     return ", ".join(str(part) for part in (f"{words} {layer}" if layer else None, mode) if part)
 
 
-def seat_plot(run: TextRun, section: Section) -> StripPlot:
-    """Dots with intervals of a pooling's tests on one axis that holds 0."""
+def seat_plot(run: TextRun, section: Section) -> StripPlot | None:
+    """Dots with intervals of a pooling's tests on one axis that holds 0; a test that is undefined stands in the table only."""
     rows = [row for row in section.rows if row.key.metric in ("effect_size", "mean_abs_effect_size")]
+    rows = [row for row in rows if any(e is not None and e.defined for e in row.estimates)]
+    if not rows:
+        return None
     ends = [end for row in rows for e in row.estimates if e is not None for end in (e.value, e.low, e.high)]
     known = [end for end in ends if math.isfinite(end)]
     marks = ticks(min([0.0, *known]), max([0.05, *known]))
