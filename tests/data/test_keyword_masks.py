@@ -148,9 +148,23 @@ def test_same_sub_tokens_elsewhere_are_not_marked():
 
 @pytest.mark.parametrize(
     "text",
-    ["the king's-hair_salon, (a2b) $5 ~x^`|", "[MASK] king", "a [SEP]king", "king\x01dom king", "tab\tking", "king" + "x" * 120, "é king",
-     "日本 king", "Ünder king\x1fking", "hair " * 30 + "king hair", "king " * 9, "", " ", "\x7f"],
-)  # fmt: skip
+    [
+        "the king's-hair_salon, (a2b) $5 ~x^`|",
+        "[MASK] king",
+        "a [SEP]king",
+        "king\x01dom king",
+        "tab\tking",
+        "king" + "x" * 120,
+        "é king",
+        "日本 king",
+        "Ünder king\x1fking",
+        "hair " * 30 + "king hair",
+        "king " * 9,
+        "",
+        " ",
+        "\x7f",
+    ],
+)
 @pytest.mark.parametrize("max_length", [6, 64])
 def test_words_looked_up_give_what_the_tokenizer_gives(text, max_length):
     fast = SentenceEncoder(tiny_bert().backend_tokenizer.to_str(), max_length)

@@ -107,6 +107,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_seat(tmp_path)
 
 
+def test_a_name_can_be_a_number_as_yaml_gives_it() -> None:
+    assert list(seat_tests([6, "8b"])) == ["6", "8b"]
+
+
 def test_an_unknown_test_is_refused() -> None:
     with pytest.raises(ConfigError, match="no SEAT test '5': choose of 6, 6b"):
         seat_tests(("6", "5"))

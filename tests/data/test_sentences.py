@@ -264,6 +264,12 @@ def test_settings_that_cannot_work(tmp_path, corpus):
         run(corpus, tmp_path / "cache", processes=0)
 
 
+def test_a_process_that_dies_is_an_error_of_one_line(tmp_path):
+    chunk = files_module.Chunk(0, 1, b"king", (), 4)
+    with pytest.raises(DataError, match=r"ended without a word .*data\.processes=1"):
+        list(cache_module._scanned(iter([chunk]), (LISTS, "no tokenizer", 8, "utf-8", ["a"]), processes=2))
+
+
 def test_from_texts_may_lack_kinds_and_knows_its_rows():
     table = SentenceTable.from_texts(["hair", "a\nking"], LISTS, TOKENIZER)
     assert table.counts() == {"male": 1, "female": 0, "stereotype": 0} and table.text(0) == "a king"

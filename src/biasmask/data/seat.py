@@ -52,6 +52,7 @@ def seat_tests(names: Sequence[str] = NAMES, folder: Path | str | None = None) -
     >>> test.labels, len(test.x), test.x[0]
     (('Math', 'Arts', 'MaleTerms', 'FemaleTerms'), 72, 'This is math.')
     """
+    names = [str(name) for name in names]  # YAML reads an unquoted 6 as a number
     if folder is None:
         unknown = [name for name in names if name not in NAMES]
         if unknown:

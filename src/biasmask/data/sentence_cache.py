@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -168,13 +169,15 @@ def _scanned(chunks: Iterator[Chunk], scanner: tuple[Any, ...], processes: int) 
             future, done = ahead.popleft()
             yield future.result(), done
     except BrokenProcessPool as error:
-        raise DataError("a process of the extraction ended without a word (out of memory?); try processes=1") from error
+        why = "out of memory, or the script that was started doesn't guard its main part by __name__"
+        raise DataError(f"a process of the extraction ended without a word ({why}); set data.processes=1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start(*scanner: Any) -> None:
     global _scanner
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that reads; it ends these
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each process has a core, no more
     _scanner = Scanner(*scanner)
 

@@ -47,7 +47,9 @@ def association(w: Tensor, a: Tensor, b: Tensor) -> Tensor:
     [1.0, -1.0]
     """
     _check_sets(w=w, a=a, b=b)
-    return _units(w) @ (_units(a).mean(0) - _units(b).mean(0))
+    w = w.to(torch.float64)
+    # Divided by lengths after the product: a zero vector makes 0/0, and NaN is what its direction should be.
+    return w @ (_mean_unit(a) - _mean_unit(b)) / w.norm(dim=1)
 
 
 def standardised_difference(s_x: Tensor, s_y: Tensor) -> Tensor:
@@ -146,10 +148,10 @@ def associations_reason(s_x: Tensor, s_y: Tensor) -> str | None:
     return None
 
 
-def _units(vectors: Tensor) -> Tensor:
-    """Vectors of length 1 in float64; 0/0 makes NaN of a zero vector, as an undefined direction should be."""
+def _mean_unit(vectors: Tensor) -> Tensor:
+    """Mean of the vectors scaled to length 1: (D,) float64, NaN for an empty set or a vector without direction."""
     vectors = vectors.to(torch.float64)
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    return vectors.norm(dim=1).reciprocal() @ vectors / len(vectors) if len(vectors) else vectors.mean(0)
 
 
 def _check_sets(**sets: Tensor) -> None:

@@ -102,7 +102,7 @@ def load_text_run(run_dir: Path | str) -> TextRun:
         }
         for model, entries in models.items()
     }
-    return TextRun(folder, p_values, read_json(folder.path / "block_mask.json"))
+    return TextRun(folder, p_values, folder.blocks)
 
 
 def seat_of(split: str) -> tuple[str, str] | None:

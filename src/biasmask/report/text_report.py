@@ -1,7 +1,7 @@
 """The report of a text run: association before and after beside its cost, and the map of what was cut."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from markupsafe import Markup
 
 from biasmask.files import write_atomically
 from biasmask.report import provenance
-from biasmask.report.formats import count, small_number
+from biasmask.report.block_section import block_content
+from biasmask.report.formats import count
 from biasmask.report.html import TEMPLATES, environment
-from biasmask.report.plot_blocks import head_map, matrix_map, neuron_rows
 from biasmask.report.plot_history import curve_panels
 from biasmask.report.plot_intervals import StripPlot, draw_axis, draw_row, model_class
-from biasmask.report.provenance import share_words
 from biasmask.report.svg import ticks
 from biasmask.report.tables import Section
 from biasmask.report.text_folder import TextRun, load_text_run
@@ -56,7 +55,7 @@ def write_text_report(run_dir: Path | str) -> Path:
 
 def text_content(run: TextRun) -> dict[str, Any]:
     """Everything that the template shows."""
-    folder, blocks = run.folder, run.blocks or {}
+    folder = run.folder
     styles = [(TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "text.css")]
     seat = seat_sections(run)
     checker = folder.checker or {}
@@ -74,13 +73,7 @@ def text_content(run: TextRun) -> dict[str, Any]:
         "plots": [plot for section in seat if (plot := seat_plot(run, section))],
         "digits_of": digits_of,
         "p_value": run.p_value,
-        "nothing_pruned": run.nothing_pruned,
-        "blocks": run.blocks,
-        "block_facts": block_facts(blocks),
-        "matrix_map": matrix_map(blocks),
-        "head_map": head_map(blocks),
-        "neurons": neuron_rows(blocks),
-        "whole_heads": whole_heads(blocks),
+        **block_content(run.blocks),
         "curves": curve_panels(folder.history),
         "sentences": sentence_table(run),
         "exclusions": list(exclusions(checker.get("excluded") or checker.get("exclusions") or {})),
@@ -133,30 +126,6 @@ def seat_plot(run: TextRun, section: Section) -> StripPlot | None:
     known = [end for end in ends if math.isfinite(end)]
     marks = ticks(min([0.0, *known]), max([0.05, *known]))
     return StripPlot(section.title, [draw_row(run.folder, row, row.label, marks) for row in rows], draw_axis(marks))
-
-
-def block_facts(blocks: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings and sums of the mask."""
-    kept, total, pruned, weights = (blocks.get(name) for name in ("kept", "total", "weights_pruned", "weights_total"))
-    size = blocks.get("block_size")
-    pairs = [
-        ("Structure", f"{blocks.get('structure')}, {size} x {size}" if size else blocks.get("structure")),
-        ("Threshold on sigmoid(score)", None if blocks.get("threshold") is None else small_number(blocks["threshold"])),
-        ("Blocks and neurons kept", None if kept is None else f"{count(kept)} of {count(total)}{share_words(kept, total)}"),
-        (
-            "Weights switched off",
-            None if pruned is None else f"{count(pruned)} of {count(weights)}{share_words(pruned, weights)}",
-        ),
-    ]
-    return [(name, str(value)) for name, value in pairs if value not in (None, "")]
-
-
-def whole_heads(blocks: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Layers with heads that are pruned whole, and those heads."""
-    heads: dict[int, list[str]] = {}
-    for layer, head in blocks.get("whole_heads") or []:
-        heads.setdefault(layer, []).append(str(head))
-    return [(f"layer {layer}", ", ".join(names)) for layer, names in heads.items()]
 
 
 def sentence_table(run: TextRun) -> tuple[list[str], list[SentenceRow]]:

@@ -18,6 +18,8 @@ NAMES = {
     "debias_loss": MetricName("Debias loss", -1),
     "distance": MetricName("Distance of the attribute words to the original", -1),
     "stereotype_score": MetricName("Stereotype score", 0),
+    "stereotype_gap": MetricName("Stereotype gap", 0),
+    "ss": MetricName("Stereotype score", 0),
     "icat": MetricName("ICAT", 1),
     "lms": MetricName("Language-modelling score", 1),
 }
@@ -25,7 +27,9 @@ SPLITS = {
     "crows_pairs": "CrowS-Pairs", "stereoset": "StereoSet", "bec_pro": "BEC-Pro", "winobias": "WinoBias",
     "held_out": "Held-out sentences",
 }  # fmt: skip
-NEUTRAL: dict[str, tuple[float, ...]] = {"effect_size": (0.0,), "stereotype_score": (0.5, 50.0)}  # a share, or per cent
+NEUTRAL: dict[str, tuple[float, ...]] = {  # a share, or per cent
+    "effect_size": (0.0,), "stereotype_gap": (0.0,), "stereotype_score": (0.5, 50.0), "ss": (0.5, 50.0),
+}  # fmt: skip
 COST = ("probe", "cost")
 
 
@@ -44,7 +48,7 @@ def seat_sections(run: TextRun) -> list[Section]:
     sections = []
     for pooling in run.poolings:
         own = [(seat[0], key) for key in run.folder.keys if (seat := seat_of(key.split)) and seat[1] == pooling]
-        own.sort(key=lambda pair: (not pair[0], test_place(pair[0])))
+        own.sort(key=lambda pair: (not pair[0], place_of(pair[0])))
         rows = [make_text_row(run, key, seat_label(run, test, key)) for test, key in own]
         sections.append(Section(heading(pooling_words(pooling)), rows))
     return sections
@@ -71,7 +75,7 @@ def heading(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def test_place(test: str) -> tuple[int, str]:
+def place_of(test: str) -> tuple[int, str]:
     digits = "".join(sign for sign in test if sign.isdigit())
     return int(digits or 0), test
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from biasmask.report.formats import count, interval, percent, signed
-from biasmask.report.provenance import share_words
+from biasmask.report.block_section import kept_words
+from biasmask.report.formats import interval, percent, signed
 from biasmask.report.tables import Row, Section
 from biasmask.report.text_folder import TextRun, load_text_run
 from biasmask.report.text_tables import cost_section, digits_of, seat_sections, value_words
@@ -84,17 +84,3 @@ def text_cells(row: Row, run: TextRun) -> list[Text]:
         bounds = "" if difference is None else interval(difference.low, difference.high, digits, plus=True)
         cells.append(Text(text + (f" ({bounds})" if bounds else ""), style=STYLES.get(row.change or "", "")))
     return cells
-
-
-def kept_words(blocks: dict[str, object]) -> str:
-    """What the mask kept, in one line.
-
-    >>> kept_words({"kept": 30, "total": 40, "whole_heads": [[0, 1]]}).replace("\N{NO-BREAK SPACE}", " ")
-    'Kept 30 of 40 blocks (75.0 %); pruned whole: 1 head.'
-    """
-    kept, total, pruned, weights = (blocks.get(name) for name in ("kept", "total", "weights_pruned", "weights_total"))
-    text = f"Kept {count(kept)} of {count(total)} blocks{share_words(kept, total)}"  # type: ignore[arg-type]
-    if weights:
-        text += f"; {count(pruned)} of {count(weights)} weights switched off{share_words(pruned, weights)}"  # type: ignore[arg-type]
-    whole = len(blocks.get("whole_heads") or [])  # type: ignore[arg-type]
-    return f"{text}; pruned whole: {whole} head{'' if whole == 1 else 's'}."
