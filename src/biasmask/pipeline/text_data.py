@@ -52,7 +52,9 @@ def open_sentences(
             progress=update,
         )
     parts = split_sentences(table, node.split_seed, node.held_out, node.per_kind, node.balance)
-    sentences = Sentences(table, {part: parts[part] for part in ("train", "held_out")}, node.name, node.tokens_per_batch)
+    sentences = Sentences(
+        table, {part: parts[part] for part in ("train", "held_out")}, node.name, lists.name, node.tokens_per_batch
+    )
     counts = {part: {kind: len(rows) for kind, rows in kinds.items()} for part, kinds in sentences.parts.items()}
     notes = [*table.report["notes"], *parts["notes"]]
-    return sentences, {**table.report, "notes": notes, "parts": counts}
+    return sentences, {**table.report, "notes": notes, "counts": table.counts(), "parts": counts}

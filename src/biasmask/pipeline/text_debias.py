@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -17,37 +16,9 @@ from biasmask.models.pruner import Pruner
 from biasmask.models.text_encoder import base_of
 from biasmask.modules.text_debias import TextDebiasModule, TextLosses
 from biasmask.pipeline.stages import Outcome, epochs_done, expected_warnings
+from biasmask.pipeline.structure import Structure, fold_masks, kept_label, pruning_notes, weight_facts
 from biasmask.pipeline.text_stages import TextContext, TextStage
 from biasmask.pipeline.text_state import TextState
-
-
-@dataclass
-class Structure:
-    """What a score switches off; the node `structure` of a stage, and of `block_mask.json`.
-
-    Args:
-        kind: `block` (squares of `block_size`) or `head`.
-        block_size: side of a block; not looked at for heads.
-        attention, feed_forward: whether attention matrices and intermediate neurons have scores.
-        trainable: `all`, or `values_only` (only the value matrices have scores).
-        shared: one score matrix for query, key and value of a layer.
-        min_kept: share of the blocks of a matrix that stays, whatever its scores.
-    """
-
-    kind: str
-    block_size: int | None
-    attention: bool
-    feed_forward: bool
-    trainable: str
-    shared: bool
-    min_kept: float
-
-    def attach(self, net: nn.Module) -> Pruner:
-        """Put scores on a network."""
-        return Pruner(
-            net, self.kind, self.block_size if self.kind == "block" else None, self.attention, self.feed_forward,
-            self.min_kept, self.trainable, self.shared,
-        )  # fmt: skip
 
 
 @dataclass
@@ -111,7 +82,7 @@ class TextDebias(TextStage):
             trainer.fit(module, *self._loaders(context))
         scores = {key: score.detach().cpu().clone() for key, score in pruner.scores.items()} if pruner else {}
         after = folded(state, net, pruner)
-        facts = weight_facts(state, after, frozen=self.weights_lr is None)
+        facts = weight_facts(state.weights, after.weights, frozen=self.weights_lr is None)
         return Outcome(after, self._label(after), epochs_done(trainer, folder), facts, self._notes(after, scores))  # type: ignore[arg-type]
 
     def _loaders(self, context: TextContext) -> tuple[DataLoader[Any], DataLoader[Any]]:
@@ -124,21 +95,12 @@ class TextDebias(TextStage):
         what = f"{self.losses['attribute_reduction']}, layer {self.losses['embedding_layer']}, {self.losses['debias_mode']}"
         if after.mask_info is None:
             return f"all weights, {what}"
-        info = after.mask_info
-        return f"{info['kept']:,} of {info['total']:,} {info['structure']}s kept, {what}"
+        return f"{kept_label(after.mask_info)}, {what}"
 
     def _notes(self, after: TextState, scores: dict[str, Tensor]) -> tuple[str, ...]:
         if after.mask_info is None:
             return ()
-        notes = list(after.mask_info["warnings"])
-        lowest = min(float(score.min()) for score in scores.values())
-        final = Schedule(**self.schedule).final
-        if after.mask_info["kept"] == after.mask_info["total"]:
-            limit = float(torch.logit(torch.tensor(final)))
-            notes.append(
-                f"the lowest score reached {lowest:.2f}; a block goes below {limit:.2f}: train longer or raise optimizer.lr"
-            )
-        return tuple(notes)
+        return pruning_notes(after.mask_info, scores, Schedule(**self.schedule))
 
 
 @dataclass
@@ -163,8 +125,8 @@ class RandomBlocks(TextStage):
         pruner.set_masks(shuffled(state.masks, context.seed, self.within))
         after = folded(context.original, net, pruner)
         info = after.mask_info or {}
-        label = f"{info['kept']:,} of {info['total']:,} {info['structure']}s kept, at random"
-        facts = weight_facts(context.original, after, frozen=True)
+        label = f"{kept_label(info)}, at random"
+        facts = weight_facts(context.original.weights, after.weights, frozen=True)
         return Outcome(after, label, None, facts, tuple(info["warnings"]))  # type: ignore[arg-type]
 
 
@@ -172,22 +134,5 @@ def folded(before: TextState, net: nn.Module, pruner: Pruner | None) -> TextStat
     """The state after training: zeroed weights in plain layers, and the mask."""
     if pruner is None:
         return before.with_weights(net)
-    masks = {name: mask.cpu().clone() for name, mask in pruner.masks().items()}
-    info = pruner.describe()
-    pruner.fold()
+    masks, info = fold_masks(pruner)
     return replace(before.with_weights(net), masks=masks, mask_info=info)
-
-
-def weight_facts(before: TextState, after: TextState, frozen: bool) -> dict[str, Any]:
-    """What changed, bit for bit; under frozen weights nothing may change but by becoming 0, and what did is counted."""
-    edited, outside, largest, total = 0, 0, 0.0, 0
-    for name, old in before.weights.items():
-        new = after.weights[name]
-        changed = old != new
-        total += old.numel()
-        edited += int(changed.sum())
-        if changed.any():
-            outside += int((changed & (new != 0)).sum())
-            largest = max(largest, float((new - old).abs().max()))
-    facts = {"edited": edited, "parameters": total, "largest_change": largest}
-    return {**facts, "changed_outside": outside if frozen else None}

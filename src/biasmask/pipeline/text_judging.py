@@ -1,7 +1,7 @@
 """Judging text encoders: association tests by two poolings, other bias benchmarks, and what debiasing cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from biasmask.metrics.probe import ProbeResult, cosine_to_original, linear_probe
 from biasmask.models.text_encoder import embed_texts
 from biasmask.pipeline.setup import progress_bar
 from biasmask.pipeline.store import ArtefactStore, hash_of
-from biasmask.pipeline.text_benchmarks import Benchmarks
+from biasmask.pipeline.text_benchmarks import Benchmarks, Findings
 from biasmask.pipeline.text_probe import ProbeTexts, probe_texts
 from biasmask.pipeline.text_state import TextState
 
@@ -42,13 +42,13 @@ class JudgedText:
         associations: pooling -> test -> (s_x, s_y).
         probe_embeddings: pooling -> (n, D), of the probe's texts.
         probe: of the probe on mean-pooled embeddings; None without a table.
-        figures: key of metrics.json -> figure, for what is measured on one model at a time.
+        benchmarks: what the other benchmarks found.
     """
 
     associations: dict[str, dict[str, tuple[Tensor, Tensor]]]
     probe_embeddings: Embeddings
     probe: ProbeResult | None
-    figures: dict[str, Measurement] = field(default_factory=dict)
+    benchmarks: Findings
 
 
 class TextJudge:
@@ -89,7 +89,7 @@ class TextJudge:
             associations,
             embeddings,
             self.probe_result(embeddings["mean"]),
-            self.benchmarks.figures(state, self.attribute, self.probe.texts) if self.settings["benchmarks"] else {},
+            self.benchmarks.measure(state, self.attribute, self.probe.texts) if self.settings["benchmarks"] else Findings(),
         )
 
     def probe_result(self, embeddings: Tensor) -> ProbeResult | None:
@@ -146,7 +146,7 @@ class TextJudge:
             found[f"seat_{pooling}/mean_abs_effect_size/{self.attribute}"] = entry(mean_abs_effect_size(tests, **self.draws))
         if judged.probe is not None:
             found["probe/accuracy"] = entry(judged.probe.accuracy)
-        return {**found, **{key: entry(value) for key, value in judged.figures.items()}}
+        return {**found, **{key: entry(value) for key, value in judged.benchmarks.figures.items()}}
 
     def differences(self, base: JudgedText, debiased: JudgedText) -> dict[str, Measurement]:
         found: dict[str, Measurement] = {}
@@ -159,6 +159,7 @@ class TextJudge:
             found[key] = mean_effect_size_difference(before, after, **self.draws)
         if base.probe is not None and debiased.probe is not None:
             found["probe/accuracy"] = probe_difference(base.probe, debiased.probe, **self.draws)
+        found |= debiased.benchmarks.differences(base.benchmarks, **self.draws)
         return found
 
 

@@ -76,7 +76,7 @@ class TextRun:
 
     def finish(self, context: TextContext, final: TextState, debiased: bool) -> float:
         device = context.single_trainer("judge").strategy.root_device
-        judge = TextJudge(self.metrics, self.config.attribute, device, context.store, context.progress)
+        judge = TextJudge(self.metrics, context.sentences.attribute, device, context.store, context.progress)
         states = {"base": context.original, **({"debiased": final} if debiased else {})}
         models = {name: judge.judge(state, name, keep=name == "base") for name, state in states.items()}
         content = judge.compare(models)
@@ -113,8 +113,8 @@ class TextRun:
             "method": config.debias.name,
             "label": config.debias.label,
             "dataset": context.sentences.name,
-            "attribute": config.attribute,
-            "group_names": {config.attribute: list(context.sentences.groups)},
+            "attribute": context.sentences.attribute,
+            "group_names": {context.sentences.attribute: list(context.sentences.groups)},
             "model_name": original.name,
             "model_source": {key: config.model[key] for key in ("model_name", "package", "package_folder")},
             "architecture": original.model_class,

@@ -28,12 +28,14 @@ class Sentences:
         table: all that were extracted.
         parts: `train` and `held_out`, each kind -> rows of the table.
         name: of the data set.
+        attribute: name of the word lists.
         tokens_per_batch: sentences times longest where nothing is trained.
     """
 
     table: SentenceTable
     parts: dict[str, Rows]
     name: str
+    attribute: str
     tokens_per_batch: int = 4096
 
     @property

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from biasmask.files import storage_error, write_atomically
+from biasmask.files import storage_error
 from biasmask.models.text_encoder import build_encoder, load_encoder, quiet_transformers
+from biasmask.pipeline.structure import read_block_mask, write_block_mask
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,10 @@ def save_encoder(folder: Path, state: TextState) -> None:
 
 def save_masks(folder: Path, state: TextState) -> None:
     """`block_mask.safetensors` and `block_mask.json`, where the state has a mask."""
-    if state.masks is not None:
-        write_atomically(folder / "block_mask.safetensors", save({n: m.contiguous() for n, m in state.masks.items()}))
-        write_atomically(folder / "block_mask.json", json.dumps(state.mask_info, indent=1, allow_nan=False) + "\n")
+    write_block_mask(folder, state.masks, state.mask_info)
 
 
 def read_masks(folder: Path, state: TextState) -> TextState:
     """The state with the mask that lies in a folder, if one does."""
-    if not (folder / "block_mask.safetensors").is_file():
-        return state
-    info = json.loads((folder / "block_mask.json").read_text(encoding="utf-8"))
-    return replace(state, masks=load_file(folder / "block_mask.safetensors"), mask_info=info)
+    found = read_block_mask(folder)
+    return state if found is None else replace(state, masks=found[0], mask_info=found[1])
