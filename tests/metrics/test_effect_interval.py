@@ -14,6 +14,7 @@ from biasmask.metrics.effect_interval import (
     effect_size_interval,
     mean_abs_effect_size,
     mean_effect_size_difference,
+    mean_lean,
 )
 
 
@@ -94,3 +95,17 @@ def test_models_of_other_targets_or_tests_are_refused() -> None:
         effect_size_difference(associations(1), associations(1, m=8))
     with pytest.raises(ValueError, match="tests differ"):
         mean_effect_size_difference({"6": associations(1)}, {"7": associations(1)})
+
+
+def test_the_lean_halves_where_all_associations_do_and_the_effect_size_stays() -> None:
+    s = torch.randn(6, generator=torch.manual_seed(0)), torch.randn(5, generator=torch.manual_seed(1))
+    whole, half = {"6": s}, {"6": (s[0] / 2, s[1] / 2)}
+    assert mean_abs_effect_size(half).value == pytest.approx(mean_abs_effect_size(whole).value)
+    assert mean_lean(half).value == pytest.approx(mean_lean(whole).value / 2)
+    change = mean_lean(half, whole)
+    assert change.value == pytest.approx(-mean_lean(whole).value / 2) and change.high <= 0
+
+
+def test_the_lean_of_an_undefined_association_names_the_test() -> None:
+    found = mean_lean({"7": (torch.tensor([0.1, float("nan")]), torch.tensor([0.2, 0.3]))})
+    assert found.value != found.value and "test 7" in (found.reason or "")

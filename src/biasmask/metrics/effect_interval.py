@@ -8,6 +8,7 @@ upwards and says little about "is it 0"; look at the effect sizes with their sig
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -187,3 +188,46 @@ def _tests_reason(tests: Mapping[str, Associations]) -> str | None:
         if math.isnan(standardised_difference(*s).item()):
             return f"{f'test {name}: ' if name else ''}{associations_reason(*s)}"
     return None
+
+
+def mean_lean(tests: Mapping[str, Associations], base: Mapping[str, Associations] | None = None, **settings: Any) -> Measurement:
+    """The lean without its standard deviation: mean over tests of |mean of s over X - mean of s over Y|.
+
+    The effect size divides the lean by the spread of all associations. A model in which every association has become half as
+    large has the same effect size, and half the lean: read the two together.
+
+    Args:
+        tests: name of the test -> (s_x, s_y).
+        base: the same for a base model: its mean lean is subtracted, with a paired interval.
+        settings: n_draws, confidence, seed as for `effect_size_interval`.
+    Returns:
+        Measurement with n = number of tests, in [0, 4]; NaN, with the test named, where an association is undefined.
+    Source: Caliskan et al. 2017, the test statistic, by the mean in the place of the sum.
+
+    >>> mean_lean({"6": (torch.tensor([0.5, 0.25]), torch.tensor([0.0, 0.25]))}, n_draws=10).value
+    0.25
+    """
+    n_draws, confidence, seed = settings.get("n_draws", 1000), settings.get("confidence", 0.95), settings.get("seed", 0)
+    for part in (tests, base or {}):
+        for name, s in part.items():
+            if any(not len(side) or side.isnan().any() for side in s):
+                return undefined(len(tests), f"test {name}: {associations_reason(*s)}")
+    if not tests:
+        return undefined(0, "no test")
+    value, draws = _leans(tests, n_draws, seed)
+    if base is not None:
+        value_before, draws_before = _leans({name: base[name] for name in tests}, n_draws, seed)
+        value, draws = value - value_before, draws - draws_before
+    return with_interval(value, draws, len(tests), confidence)
+
+
+def _leans(tests: Mapping[str, Associations], n_draws: int, seed: int) -> tuple[float, Tensor]:
+    values, draws = [], []
+    for number, (s_x, s_y) in enumerate(tests.values()):
+        pooled = torch.cat([s_x, s_y]).to(torch.float64).cpu()
+        in_x = (torch.arange(len(pooled)) < len(s_x)).to(torch.float64)
+        signed = pooled * torch.where(in_x.bool(), 1 / len(s_x), -1 / len(s_y))
+        values.append(signed.sum().abs())
+        weights = bootstrap_weights(1 - in_x.long(), n_draws, seed + number)
+        draws.append(weighted_sums(signed.unsqueeze(1), weights)[:, 0].abs())
+    return float(torch.stack(values).mean()), torch.stack(draws).mean(0)

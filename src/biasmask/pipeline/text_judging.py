@@ -18,6 +18,7 @@ from biasmask.metrics.effect_interval import (
     effect_size_interval,
     mean_abs_effect_size,
     mean_effect_size_difference,
+    mean_lean,
 )
 from biasmask.metrics.measurement import Measurement
 from biasmask.metrics.permutation import permutation_p_value
@@ -144,6 +145,7 @@ class TextJudge:
                 found[key] = entry(effect_size_interval(s_x, s_y, **self.draws))
                 found[key] |= {"p_value": none_if_nan(p.value), "exact": p.exact}
             found[f"seat_{pooling}/mean_abs_effect_size/{self.attribute}"] = entry(mean_abs_effect_size(tests, **self.draws))
+            found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = entry(mean_lean(tests, **self.draws))
         if judged.probe is not None:
             found["probe/accuracy"] = entry(judged.probe.accuracy)
         return {**found, **{key: entry(value) for key, value in judged.benchmarks.figures.items()}}
@@ -157,6 +159,7 @@ class TextJudge:
                 found[key] = effect_size_difference(before[name], after[name], **self.draws)
             key = f"seat_{pooling}/mean_abs_effect_size/{self.attribute}"
             found[key] = mean_effect_size_difference(before, after, **self.draws)
+            found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = mean_lean(after, before, **self.draws)
         if base.probe is not None and debiased.probe is not None:
             found["probe/accuracy"] = probe_difference(base.probe, debiased.probe, **self.draws)
         found |= debiased.benchmarks.differences(base.benchmarks, **self.draws)
