@@ -13,10 +13,10 @@ from biasmask.data.sentences import SentenceTable
 from biasmask.data.token_batches import PairedBatches, ordered_batches, ordered_loader, sentence_loader
 from biasmask.data.word_lists import load_word_lists
 from biasmask.errors import ConfigError
-from biasmask.methods.orthogonality import keyword_embedding
 from biasmask.methods.threshold_schedule import Schedule
 from biasmask.models.pruner import Pruner
 from biasmask.models.text_encoder import load_encoder
+from biasmask.modules.original import keywords_of
 from biasmask.modules.text_debias import TextDebiasModule, TextLosses, layers_of
 from biasmask.pipeline.stages import expected_warnings
 from tests.text import sentences, write_bert, write_lists
@@ -87,11 +87,11 @@ def test_the_original_says_the_same_at_the_end(parts: Parts) -> None:
     module = parts.module()
     batch = next(iter(parts.attribute_batches()))
     with torch.no_grad():
-        first = keyword_embedding(module.outputs(batch), batch["keyword_mask"])
+        first = keywords_of(module.outputs(batch), batch["keyword_mask"])
     parts.fit(module)
     assert torch.equal(module.original(module, batch), first)
     with torch.no_grad():
-        now = keyword_embedding(module.outputs(batch), batch["keyword_mask"])
+        now = keywords_of(module.outputs(batch), batch["keyword_mask"])
     assert not torch.allclose(now, first), "the masked model hasn't moved: the test would prove nothing"
 
 
@@ -136,7 +136,7 @@ def test_static_vectors_are_means_over_the_training_sentences(parts: Parts) -> N
     for k, kind in enumerate(parts.table.kinds[:2]):
         batch = parts.table.batch(parts.rows[kind])
         with torch.no_grad():
-            mean = keyword_embedding(module.outputs(batch), batch["keyword_mask"]).mean(1)
+            mean = keywords_of(module.outputs(batch), batch["keyword_mask"]).mean(1)
         assert_close(found[:, k], mean, rtol=1e-4, atol=1e-5)
 
 
@@ -151,6 +151,25 @@ def test_padding_changes_no_loss(parts: Parts, layer: str, mode: str) -> None:
     with torch.no_grad():
         for loss in (module.debias, module.distance):
             assert_close(loss(module.outputs(batch), batch), loss(module.outputs(padded), padded), rtol=1e-5, atol=1e-5)
+
+
+def test_losses_keep_their_digits_under_autocast(parts: Parts) -> None:
+    module = parts.module()
+    module.static = torch.randn(1, 2, 32, generator=torch.manual_seed(0))
+    module.original.prepare(module, parts.attribute_batches)
+    assert module.original.cached
+    assert module.pruner is not None
+    with torch.no_grad():
+        for score in module.pruner.parameters():
+            score.view(-1)[::2] = -4.0
+        module.pruner.threshold = 0.1
+        batch = parts.table.batch([*parts.rows["male"][:2], *parts.rows["stereotype"][:3]])
+        outputs = module.outputs(batch)
+        for loss in (module.debias, module.distance):
+            expected = loss(outputs, batch)
+            with torch.autocast("cpu", torch.bfloat16):
+                assert torch.equal(loss(outputs, batch), expected)
+            assert float(expected) > 0
 
 
 def load_encoder_copy(parts: Parts) -> torch.nn.Module:

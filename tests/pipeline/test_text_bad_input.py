@@ -13,7 +13,7 @@ import yaml
 from tests.conftest import Runner, compose_config, in_fork
 from tests.text import sentences, text_overrides, write_bert, write_corpus
 
-FAST = "debias.prune.optimizer.lr=0.5"
+FAST = "debias.prune.optimizer={_target_: torch.optim.AdamW, lr: 0.5}"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.conftest import CONFIGS, FinishedRun, Runner, compose_config
 from tests.text import write_bert
 
 METHODS = sorted(path.stem for path in CONFIGS.glob("debias/text/*.yaml"))
-FAST = "debias.prune.optimizer.lr=0.5"
+FAST = "debias.prune.optimizer={_target_: torch.optim.AdamW, lr: 0.5}"
 WRITTEN = [
     *("config.yaml", "overrides.txt", "command.txt", "environment.txt", "checker.json", "history.json", "stages.json", "run.json"),
     *("metrics.json", "metrics.csv", "report.html", "debiased_hf/config.json", "debiased_hf/model.safetensors"),

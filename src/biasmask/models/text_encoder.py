@@ -15,6 +15,7 @@ import transformers
 from torch import Tensor, nn
 
 from biasmask.errors import CheckpointError, ConfigError
+from biasmask.models.float_attention import FloatAttention
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "bpe.codes"),
@@ -114,7 +115,8 @@ def base_of(net: nn.Module) -> nn.Module:
 
 def hidden_states(net: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
     """Outputs of the embedding layer and of each encoder layer, each (B, T, D)."""
-    return base_of(net)(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
+    with FloatAttention():
+        return base_of(net)(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ It is no part of the module: it has no dropout, learns nothing and stands in no 
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,17 @@ from biasmask.methods.orthogonality import keyword_embedding
 from biasmask.models.text_encoder import hidden_states
 
 Batches = Callable[[], Iterable[dict[str, Tensor]]] | None
+
+
+def in_float32(like: Tensor) -> Any:
+    """Autocast off on the device of a tensor: losses and the means they are made of keep their digits."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def keywords_of(outputs: Sequence[Tensor], keyword_mask: Tensor) -> Tensor:
+    """Keyword embeddings at several layers, (L, B, D), from the outputs (B, T, D) of each."""
+    with in_float32(keyword_mask):
+        return torch.stack([keyword_embedding(h, keyword_mask) for h in outputs])
 
 
 class OriginalEmbeddings:
@@ -45,7 +56,7 @@ class OriginalEmbeddings:
                 if not attribute.any():
                     continue
                 moved = {name: tensor[attribute].to(module.device) for name, tensor in batch.items()}
-                found = keyword_embedding(module.outputs(moved), moved["keyword_mask"]).transpose(0, 1).cpu()
+                found = keywords_of(module.outputs(moved), moved["keyword_mask"]).transpose(0, 1).cpu()
                 size += found.numel() * found.element_size()
                 if size > self.limit:
                     self.net = copy.deepcopy(module.net).requires_grad_(False).eval()
@@ -65,4 +76,4 @@ class OriginalEmbeddings:
         self.net.to(module.device)
         moved = {name: tensor.to(module.device) for name, tensor in batch.items()}
         layers = hidden_states(self.net, moved["input_ids"], moved["attention_mask"])
-        return keyword_embedding(torch.stack([h.float() for h in layers]), moved["keyword_mask"])
+        return keywords_of([h.float() for h in layers], moved["keyword_mask"])

@@ -15,11 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from biasmask.errors import ConfigError, MethodError
-from biasmask.methods.orthogonality import debias_loss, distance_loss, keyword_embedding, sums_by_group
+from biasmask.methods.orthogonality import debias_loss, distance_loss, sums_by_group
 from biasmask.methods.threshold_schedule import Schedule
 from biasmask.models.pruner import Pruner
 from biasmask.models.text_encoder import hidden_states
-from biasmask.modules.original import OriginalEmbeddings
+from biasmask.modules.original import OriginalEmbeddings, in_float32, keywords_of
 
 EMBEDDING_LAYERS = ("first", "last", "intermediate", "all")
 DEBIAS_MODES = ("sentence", "token")
@@ -116,31 +116,32 @@ class TextDebiasModule(lightning.LightningModule):
             net.requires_grad_(False)
         self._sums: dict[str, list[float]] = {}
 
-    def outputs(self, batch: Batch) -> Tensor:
-        """Outputs of all layers, (L, B, T, D) in float32."""
-        return torch.stack([h.float() for h in hidden_states(self.net, batch["input_ids"], batch["attention_mask"])])
+    def outputs(self, batch: Batch) -> list[Tensor]:
+        """Outputs of each layer, (B, T, D) in float32; apart, as a stack would copy them all, and their gradients."""
+        return [h.float() for h in hidden_states(self.net, batch["input_ids"], batch["attention_mask"])]
 
     def charged_layers(self, n_outputs: int) -> list[int]:
         return layers_of(self.losses.embedding_layer, n_outputs)
 
     # --- losses ---
 
-    def debias(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def debias(self, outputs: list[Tensor], batch: Batch) -> Tensor:
         """L_debias of the targets in a batch."""
         target = batch["kind"] == self.n_groups
-        vectors = outputs[self.charged_layers(len(outputs))][:, target]
+        charged = [outputs[layer][target] for layer in self.charged_layers(len(outputs))]
         weight = None
         if self.losses.debias_mode == "token":
-            vectors = keyword_embedding(vectors, batch["keyword_mask"][target])
+            vectors = keywords_of(charged, batch["keyword_mask"][target])
         else:
-            weight = batch["attention_mask"][target]
+            vectors, weight = torch.stack(charged), batch["attention_mask"][target]
         static = self.static if self.losses.static_vectors == "each" else self.static.mean(0)
-        return debias_loss(vectors, static, self.losses.attribute_reduction, weight)  # type: ignore[arg-type]
+        with in_float32(vectors):
+            return debias_loss(vectors, static, self.losses.attribute_reduction, weight)  # type: ignore[arg-type]
 
-    def distance(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def distance(self, outputs: list[Tensor], batch: Batch) -> Tensor:
         """L_reg of the attribute sentences in a batch."""
         attribute = batch["kind"] < self.n_groups
-        found = keyword_embedding(outputs[:, attribute], batch["keyword_mask"][attribute])
+        found = keywords_of([h[attribute] for h in outputs], batch["keyword_mask"][attribute])
         before = self.original(self, {name: tensor[attribute] for name, tensor in batch.items()})
         return distance_loss(found, before, self.losses.distance_reduce)  # type: ignore[arg-type]
 
@@ -151,9 +152,7 @@ class TextDebiasModule(lightning.LightningModule):
         figures = {"debias_loss": debias, "distance": distance}
         if self.pruner is not None and self.schedule is not None:
             penalty = self.pruner.regulariser()
-            factor = self.schedule.penalty(
-                self.global_step, self.total_steps, self.losses.penalty, self.losses.penalty_schedule
-            )
+            factor = self.schedule.penalty(self.global_step, self.total_steps, self.losses.penalty, self.losses.penalty_schedule)
             loss = loss + factor * penalty
             figures |= {"penalty": penalty, "threshold": torch.tensor(self.pruner.threshold)}
         if not torch.isfinite(loss):
@@ -173,9 +172,9 @@ class TextDebiasModule(lightning.LightningModule):
         return int(self.trainer.estimated_stepping_batches)
 
     def on_fit_start(self) -> None:
-        """Ask the original before anything has moved: all scores are 0, so that every block is kept."""
-        if self.pruner is not None and self.schedule is not None:
-            self.pruner.threshold = self.schedule.threshold(0, self.total_steps)
+        """Ask the original before anything has moved: at a threshold of 0 every block is kept, whatever the scores."""
+        if self.pruner is not None:
+            self.pruner.threshold = 0.0
         self.net.eval()
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             self.original.prepare(self, self.attribute_batches, self.held_out_batches)
@@ -197,7 +196,7 @@ class TextDebiasModule(lightning.LightningModule):
             else:
                 moved = {name: tensor.to(self.device) for name, tensor in batch.items()}
                 with self.trainer.precision_plugin.forward_context():
-                    found = keyword_embedding(self.outputs(moved), moved["keyword_mask"]).cpu()
+                    found = keywords_of(self.outputs(moved), moved["keyword_mask"]).cpu()
             part, n = sums_by_group(found[self.charged_layers(len(found))], batch["kind"], self.n_groups)
             sums, counts = (part if sums is None else sums + part), counts + n
         assert sums is not None
