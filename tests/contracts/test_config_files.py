@@ -26,6 +26,7 @@ NEEDED = {
     "debias/stage/locate": None,  # parts of the methods
     "debias/stage/impair": None,
     "debias/stage/repair": None,
+    "debias/stage/image_pruning": None,
     "hydra/default": None,
     "paths/default": None,
 }
@@ -82,7 +83,7 @@ def test_files_are_short_and_begin_with_what_they_are(path: Path) -> None:
 # Where a key is defined for the first time it is explained; a file that inherits repeats no explanation.
 EXPLAINED = [
     *("train", "eval", "data/base", "data/rendered", "data/csv", "data/ham10000", "data/fitzpatrick17k", "metrics/default"),
-    *("debias/bmft", "debias/stage/impair", "backbone/efficientnet_lite0", "paths/default"),
+    *("debias/bmft", "debias/stage/impair", "debias/stage/image_pruning", "backbone/efficientnet_lite0", "paths/default"),
     *("data/text_base", "debias/stage/text", "debias/text/block_pruning", "backbone/text_encoder", "metrics/text"),
 ]
 PLAIN_KEYS = {"defaults", "_target_", "_convert_", "_partial_", "name", "label", "source", "column", "groups", "missing"}

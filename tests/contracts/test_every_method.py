@@ -28,7 +28,8 @@ def short(method: str, tmp_path: Any) -> list[str]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_method_end_to_end(method: str, runner: Runner, tmp_path: Any) -> None:
-    run = runner.train("experiment=bmft_rendered", *RENDERED, f"debias={method}", "name=contract", *short(method, tmp_path))
+    vit = ["model.backbone=test_vit"] if method.endswith("_vit") else []  # these need a transformer
+    run = runner.train("experiment=bmft_rendered", *RENDERED, f"debias={method}", "name=contract", *vit, *short(method, tmp_path))
     stages = run.read("stages.json")
     names = [record["stage"] for record in stages]
     listed = list(compose_config("train", [f"debias={method}"], tmp_path).debias.stages)

@@ -135,7 +135,7 @@ def test_a_run_that_is_ended_goes_on(moment: str, number: int, runner: Runner, p
         from biasmask.modules.text_debias import TextDebiasModule
 
         if moment == "prune":
-            TextDebiasModule.on_train_epoch_end = end  # type: ignore[method-assign, assignment]
+            TextDebiasModule.on_validation_epoch_end = end  # type: ignore[method-assign, assignment]
         elif moment == "judge":
             judging.embed_texts = end  # type: ignore[assignment]
         else:

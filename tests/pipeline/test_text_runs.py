@@ -1,6 +1,8 @@
 """Text runs from end to end on a tiny BERT: what is written, what is kept, and that eval and exports say the same."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,30 @@ def test_a_masked_lm_keeps_its_head(runner: Runner, tmp_path: Path) -> None:
     run = runner.text(tmp_path / "mlm", "debias=text/block_pruning", FAST, masked_lm=True)
     assert json.loads((run.folder / "debiased_hf" / "config.json").read_text())["architectures"] == ["BertForMaskedLM"]
     assert torch.isfinite(AutoModelForMaskedLM.from_pretrained(run.folder / "debiased_hf")(**inputs()).logits).all()
+
+
+def test_two_processes_prune_and_count_alike(runner: Runner, parts: Path, tmp_path: Path) -> None:
+    run = runner.text(parts, "debias=text/block_pruning", FAST, "trainer=ddp_sim", store=tmp_path / "store")
+    record = run.stage("prune")
+    assert record["changed_outside"] == 0 and record["edited"] > 0
+    assert run.read("block_mask.json")["kept"] < run.read("block_mask.json")["total"]
+
+
+def test_three_groups(runner: Runner, parts: Path, tmp_path: Path) -> None:
+    content = {"groups": {"young": ["son", "daughter"], "royal": ["king", "queen"], "other": ["man", "woman"]}, "stereotype": ["nurse", "pilot"]}
+    (tmp_path / "three.yaml").write_text(json.dumps(content), encoding="utf-8")
+    run = runner.text(parts, "debias=text/block_pruning", FAST, f"attribute={tmp_path / 'three.yaml'}", "data.held_out=2")
+    assert run.read("run.json")["group_names"] == {"three": ["young", "royal", "other"]}
+    assert set(run.read("checker.json")["parts"]["train"]) == {"young", "royal", "other", "stereotype"}
+    assert "seat6_mean/effect_size/three" in run.read("metrics.json")["models"]["debiased"]
+
+
+@pytest.mark.slow
+def test_the_export_loads_where_biasmask_is_not_imported(pruned: FinishedRun) -> None:
+    code = (
+        "import sys; from transformers import AutoModel, AutoTokenizer; folder = sys.argv[1]; net = AutoModel.from_pretrained(folder); "
+        "out = net(**AutoTokenizer.from_pretrained(folder)('the old king', return_tensors='pt')).last_hidden_state; "
+        "assert out.isfinite().all() and not any(name.split('.')[0] == 'biasmask' for name in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(pruned.folder / "debiased_hf")], capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr

@@ -112,7 +112,7 @@ def timm_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """
     left = {name.removeprefix(BACKBONE): tensor for name, tensor in tensors.items() if name.startswith(BACKBONE)}
     depth = len({name.split(".")[2] for name in left if name.startswith("encoder.layer.")})
-    names = {name: (source,) for name, source in OUTSIDE.items()}
+    names: dict[str, tuple[str, ...]] = {name: (source,) for name, source in OUTSIDE.items()}
     for layer in range(depth):
         at = f"encoder.layer.{layer}"
         for part in ("weight", "bias"):
@@ -136,5 +136,7 @@ def _positions(tensors: Mapping[str, Tensor], path: Path) -> Tensor:
     patches = [tensor for tensor in nameless if tensor.shape[1] > 1]
     if len(first) != 1 or len(patches) != 1 or first[0].shape[2] != patches[0].shape[2]:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in nameless) or "none"
-        raise CheckpointError(f"weights {path}: no position embedding found (tensors of three dimensions without a name: {shapes})")
+        raise CheckpointError(
+            f"weights {path}: no position embedding found (tensors of three dimensions without a name: {shapes})"
+        )
     return torch.cat([first[0], patches[0]], dim=1)

@@ -162,7 +162,7 @@ class TextDebiasModule(lightning.LightningModule):
             )
         size = len(batch["kind"])
         for name, value in {"loss": loss, **figures}.items():
-            self.log(f"train/{name}", value.detach().float(), on_step=False, on_epoch=True, batch_size=size)
+            self.log(f"train/{name}", value.detach().float(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     # --- the walk ---
@@ -206,12 +206,6 @@ class TextDebiasModule(lightning.LightningModule):
         if self.pruner is not None and self.schedule is not None:
             self.pruner.threshold = self.schedule.threshold(self.global_step, self.total_steps)
 
-    def on_train_epoch_end(self) -> None:
-        if self.pruner is not None:
-            kept = [mask for mask in self.pruner.masks().values()]
-            share = sum(int(m.sum()) for m in kept) / sum(m.numel() for m in kept)
-            self.log("train/kept_share", share, sync_dist=True)
-
     def on_train_end(self) -> None:
         if self.pruner is not None and self.schedule is not None:
             self.pruner.threshold = self.schedule.threshold(self.total_steps, self.total_steps)
@@ -238,6 +232,10 @@ class TextDebiasModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         for name, (total, n) in self._sums.items():
             self.log(f"val/{name}", total / n if n else float("nan"), sync_dist=True)
+        if self.pruner is not None:  # here, where the history of this epoch still sees it
+            masks = list(self.pruner.masks().values())
+            kept = sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+            self.log("train/kept_share", kept, sync_dist=True)
         self.net.train(self.dropout)
 
     def configure_optimizers(self) -> Any:

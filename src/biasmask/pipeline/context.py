@@ -44,18 +44,22 @@ class ModelState:
         weights: state dict of the network, on the CPU.
         mask: name -> bool tensor over the backbone, or None before a mask was made.
         mask_info: the content of `mask.json`.
+        block_masks: `{layer}.{role}` -> bool grid of what pruning kept, or None before any.
+        block_info: the content of `block_mask.json`.
     """
 
     hyper: dict[str, Any]
     weights: dict[str, Tensor]
     mask: dict[str, Tensor] | None = None
     mask_info: dict[str, Any] | None = None
+    block_masks: dict[str, Tensor] | None = None
+    block_info: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
-        """SHA-256 over hyper-parameters, weights and mask: two equal keys are the same model, wherever it came from."""
+        """SHA-256 over hyper-parameters, weights and masks: two equal keys are the same model, wherever it came from."""
         digest = hashlib.sha256(repr(sorted(self.hyper.items())).encode())
-        for name, tensor in [*self.weights.items(), *(self.mask or {}).items()]:
+        for name, tensor in [*self.weights.items(), *(self.mask or {}).items(), *(self.block_masks or {}).items()]:
             digest.update(name.encode())
             digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
@@ -90,6 +94,7 @@ class Context:
         loggers: makes the loggers of a stage.
         callbacks: makes the configured callbacks of the baseline.
         callbacks_key: their settings, which determine a result where one of them stops the training.
+        base: the model before all stages.
     """
 
     data: ImageData
@@ -102,6 +107,7 @@ class Context:
     loggers: Callable[[str], Any] = lambda _stage: False
     callbacks: Callable[[], list[Any]] = list
     callbacks_key: dict[str, Any] = field(default_factory=dict)
+    base: ModelState | None = None
     records: list[StageRecord] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 

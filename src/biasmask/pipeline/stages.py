@@ -16,6 +16,7 @@ from biasmask.files import write_atomically, write_json
 from biasmask.pipeline.checkpoints import load_model, save_model
 from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.store import hash_of
+from biasmask.pipeline.structure import read_block_mask, write_block_mask
 
 
 class Stage(Protocol):
@@ -40,6 +41,9 @@ class StoredStage:
 
     Subclasses are dataclasses of primitives (their fields are part of the key) and define `work` and `inputs`.
     """
+
+    def require(self, hyper: dict[str, Any]) -> None:
+        """Refuse a network that the stage can't work on, before anything is trained; by default none is."""
 
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         """JSON-able description of all that determines the result, beside the stage's own fields."""
@@ -86,6 +90,7 @@ class StoredStage:
         if state.mask is not None:
             write_atomically(folder / "mask.safetensors", save(state.mask))
             write_json(folder / "mask.json", state.mask_info)
+        write_block_mask(folder, state.block_masks, state.block_info)
 
     def read(self, folder: Path, _before: ModelState | None) -> ModelState:
         """The model that `save` wrote."""
@@ -95,6 +100,8 @@ class StoredStage:
 def read_state(folder: Path) -> ModelState:
     """The model that a finished stage left in its folder."""
     state = load_model(folder / "model.ckpt")[0]
+    if (blocks := read_block_mask(folder)) is not None:
+        state = replace(state, block_masks=blocks[0], block_info=blocks[1])
     if not (folder / "mask.safetensors").is_file():
         return state
     mask_info = json.loads((folder / "mask.json").read_text())

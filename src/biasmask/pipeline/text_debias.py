@@ -87,7 +87,8 @@ class TextDebias(TextStage):
 
     def _loaders(self, context: TextContext) -> tuple[DataLoader[Any], DataLoader[Any]]:
         sentences = context.sentences
-        train = PairedBatches(sentences.table, sentences.parts["train"], self.batch_size, context.seed)
+        train = PairedBatches(sentences.table, sentences.parts["train"], self.batch_size, context.seed, even=True)
+        train.deal(True)
         held_out = ordered_loader(sentences.table, sentences.rows("held_out"), sentences.tokens_per_batch)
         return sentence_loader(sentences.table, train), held_out
 

@@ -20,7 +20,9 @@ from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.export import write_delta, write_timm_weights
 from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
 from biasmask.pipeline.predictions import write_predictions
+from biasmask.pipeline.stages import StoredStage
 from biasmask.pipeline.store import ArtefactStore
+from biasmask.pipeline.structure import write_block_mask
 from biasmask.report.html import write_report
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary
@@ -66,17 +68,21 @@ class Run:
     def execute(self) -> float:
         model = ModelConfig(**OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
         users = load_users_checkpoint(model) if model.ckpt_path else None
-        context = self.context((users.hyper if users else model.hyper())["image_size"])
+        hyper = users.hyper if users else model.hyper()
+        context = self.context(hyper["image_size"])
         report = context.data.check(list(context.data.attributes.values()))
         write_json(self.run_dir / "checker.json", report.to_dict())
         for warning in report.warnings:
             self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
         report.raise_if_fatal()
         stages = list_stages(self.config.debias)
+        for stage in stages.values():
+            if isinstance(stage, StoredStage):
+                stage.require(hyper)
         for split in [*(() if users else ("train",)), "val", "test", *(("debias",) if stages else ())]:
             context.data.require(split)
         base = self.base(context, users)
-        final = base
+        context.base = final = base
         for name, stage in stages.items():
             final = stage.run(name, final, context)
         return self.finish(context, base, final, debiased=bool(stages))
@@ -126,6 +132,9 @@ class Run:
         self.write_artefacts(context, states, models, content, verdict)
         print_summary(self.run_dir, self.console)
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        blocks = final.block_info
+        if blocks and blocks["kept"] == blocks["total"]:
+            self.console.print(f"[yellow]{blocks['warnings'][0]}[/]", soft_wrap=True, highlight=False)
         return self.objective(context, models)
 
     def write_artefacts(
@@ -155,14 +164,19 @@ class Run:
             if final.mask is not None:
                 write_atomically(run_dir / "mask.safetensors", save(final.mask))
                 write_json(run_dir / "mask.json", final.mask_info)
+            write_block_mask(run_dir, final.block_masks, final.block_info)
         run_folder.write_records(run_dir, context.records, context.history)
         write_json(run_dir / "metrics.json", content)
-        write_json(run_dir / "run.json", self.about(context, states["base"], final is not None, verdict))
+        write_json(run_dir / "run.json", self.about(context, states, verdict))
         write_metrics_csv(run_dir)
         write_report(run_dir)
 
-    def about(self, context: Context, base: ModelState, debiased: bool, verdict: str | None) -> dict[str, Any]:
-        config = self.config
+    def about(self, context: Context, states: dict[str, ModelState], verdict: str | None) -> dict[str, Any]:
+        config, base = self.config, states["base"]
+        blocks = list(states.values())[-1].block_info
+        pruned = {}
+        if blocks:
+            pruned = {"structure": blocks["structure"], "block_size": blocks["block_size"], "source_checkpoint": base.key}
         return {
             "experiment": config.name,
             "method": config.debias.name,
@@ -175,7 +189,8 @@ class Run:
             "image_size": base.hyper["image_size"],
             "seed": config.seed,
             "collapsed": verdict,
-            "final": "debiased" if debiased else "base",
+            **pruned,
+            "final": list(states)[-1],
         }
 
     def objective(self, context: Context, models: dict[str, Judged]) -> float:

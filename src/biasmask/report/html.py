@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from biasmask.files import write_atomically
 from biasmask.report import formats, provenance
+from biasmask.report.block_section import block_content
 from biasmask.report.metric_names import SMALL_N
 from biasmask.report.plot_history import curve_panels
 from biasmask.report.plot_intervals import StripPlot, interval_plots, model_class, test_set_plot
@@ -74,9 +75,10 @@ def page_content(run: RunFolder) -> dict[str, Any]:
     """Everything that the template shows."""
     first = run.test_sets[0]
     tables = {test_set: compare(run, test_set) for test_set in run.test_sets}
+    styles = ("report.css", *(("text.css",) if run.blocks else ()))
     views = [(test_set, attribute) for test_set in run.test_sets for attribute in run.attributes]
     return {
-        "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "css": Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in styles)),
         "run": run,
         "models": [(model, model_class(run, place)) for place, model in enumerate(run.models)],
         "title": title(run),
@@ -92,6 +94,7 @@ def page_content(run: RunFolder) -> dict[str, Any]:
         "rocs": [figure for view in views if (figure := roc_figure(run, *view))],
         "histograms": [drawn for view in views if (drawn := histogram_figure(run, *view))],
         "mask_map": mask_map(run.mask) if run.mask else None,
+        **block_content(run.blocks),
         "mask_facts": provenance.mask_facts(run.mask) if run.mask else [],
         "density_of": density_of,
         "curves": curve_panels(run.history),

@@ -86,6 +86,7 @@ class RunFolder:
     stages: list[dict[str, Any]]
     checker: dict[str, Any] | None
     texts: dict[str, str]
+    blocks: dict[str, Any] | None = None  # block_mask.json
 
     @property
     def models(self) -> list[str]:
@@ -193,6 +194,7 @@ def load_run_folder(run_dir: Path | str) -> RunFolder:
         stages=read_json(path / "stages.json") or [],
         checker=read_json(path / "checker.json"),
         texts={name: read_text(path / name) for name in TEXT_FILES},
+        blocks=read_json(path / "block_mask.json"),
     )
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from biasmask.report.block_section import kept_words
 from biasmask.report.formats import count, interval, number, percent, signed
 from biasmask.report.run_folder import Estimate, load_run_folder
 from biasmask.report.tables import Row, compare
@@ -58,6 +59,10 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
             console.print(Text(f"  note: {reason}", style="dim"))
         if any(row.small for section in shown for row in section.rows):
             console.print(Text("  * rests on fewer than 30 samples", style="dim"))
+    if run.blocks:
+        console.print(Text(kept_words(run.blocks)))
+        for warning in run.blocks.get("warnings") or []:
+            console.print(Text(f"  warning: {warning}", style="yellow"))
     for test_set in run.test_sets:
         verdict = judge(run, test_set)
         prefix = f"{test_set}: " if len(run.test_sets) > 1 else ""
