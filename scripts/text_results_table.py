@@ -1,7 +1,8 @@
 """A Markdown table over text runs of several methods and seeds: python scripts/text_results_table.py logs/sweeps/debias_only/*/
 
-A row a method with its settings: mean and standard deviation over seeds of the mean |d| over the SEAT tests by both poolings, of the
-probe's accuracy and of the cosine to the original, and the changes against the original with the paired 95 % interval of each seed.
+A row a method with its settings: mean and standard deviation over seeds of the mean |d| over the SEAT tests by both poolings, of
+the probe's accuracy and of the cosine to the original, and the changes against the original with the paired 95 % interval of each
+seed.
 `--tests` adds a second table with the effect size of each SEAT test.
 """
 
@@ -15,7 +16,16 @@ from typing import Any
 
 Run = dict[str, Any]
 HEAD = (
-    *("", "seeds", "mean abs d, mean pooling", "change (95 % per seed)", "mean abs d, [CLS]", "mean lean", "probe accuracy", "change (95 % per seed)"),
+    *(
+        "",
+        "seeds",
+        "mean abs d, mean pooling",
+        "change (95 % per seed)",
+        "mean abs d, [CLS]",
+        "mean lean",
+        "probe accuracy",
+        "change (95 % per seed)",
+    ),
     *("cosine", "held-out debias loss", "held-out distance", "cut", "weights off"),
 )
 
@@ -78,7 +88,15 @@ def rows(groups: dict[str, list[Run]]) -> list[list[str]]:
         [
             *("original", "", spread([value(first, "base", "seat_mean/")]), "", spread([value(first, "base", "seat_cls/")])),
             spread([value(first, "base", "lean_mean/")], 4),
-            *(spread([value(first, "base", "probe/")]), "", "1", spread([value(first, "base", "held_out/debias_loss")]), "0", "", ""),
+            *(
+                spread([value(first, "base", "probe/")]),
+                "",
+                "1",
+                spread([value(first, "base", "held_out/debias_loss")]),
+                "0",
+                "",
+                "",
+            ),
         ]
     ]
     for name, runs in groups.items():
@@ -91,7 +109,12 @@ def rows(groups: dict[str, list[Run]]) -> list[list[str]]:
             [
                 *(name, str(len(runs)), column["seat_mean/"], change(runs, "seat_mean/"), column["seat_cls/"]),
                 *(spread([value(*pair, "lean_mean/") for pair in final], 4), column["probe/"]),
-                *(change(runs, "probe/"), column["cost/cosine_mean"], column["held_out/debias_loss"], column["held_out/distance"]),
+                *(
+                    change(runs, "probe/"),
+                    column["cost/cosine_mean"],
+                    column["held_out/debias_loss"],
+                    column["held_out/distance"],
+                ),
                 *cut(runs),
             ]
         )

@@ -73,7 +73,9 @@ def write_lists(folder: Path) -> Path:
 
 
 def write_probe(folder: Path) -> Path:
-    lines = ["text,target"] + [f"the old {'tea' if i % 2 else 'books'} {FILLERS[i % 15]} {FILLERS[(3 * i) % 15]},{i % 2}" for i in range(60)]
+    lines = ["text,target"] + [
+        f"the old {'tea' if i % 2 else 'books'} {FILLERS[i % 15]} {FILLERS[(3 * i) % 15]},{i % 2}" for i in range(60)
+    ]
     (folder / "probe.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / "probe.csv"
 
@@ -89,6 +91,7 @@ def text_overrides(folder: Path, masked_lm: bool = False) -> list[str]:
         "family=text", "backbone=text_encoder", "baseline=none", "metrics=text", "data=text_corpus", "trainer=cpu",
         "trainer.precision=32-true", "logger=none", "progress=false", "threads=1", f"model.model_name={folder / 'bert'}",
         f"data.files={folder / 'corpus.txt'}", f"attribute={folder / 'words.yaml'}", "data.held_out=6", "data.processes=1",
-        "metrics.n_bootstrap=20", "metrics.n_draws=200", f"metrics.probe_table={folder / 'probe.csv'}", "metrics.seat_folder=null",
+        "metrics.n_bootstrap=20", "metrics.n_draws=200", f"metrics.probe_table={folder / 'probe.csv'}",
+        "metrics.seat_folder=null",
         "metrics.benchmarks=false", "prune_block_size=16",
     ]  # fmt: skip

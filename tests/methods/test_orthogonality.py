@@ -9,7 +9,9 @@ from torch.testing import assert_close
 from biasmask.methods.orthogonality import REDUCTIONS, debias_loss, distance_loss, keyword_embedding, sums_by_group
 
 ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles"
-needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason="the reference numbers lie beside the project and are absent here")
+needs_oracles = pytest.mark.skipif(
+    not ORACLES.is_dir(), reason="the reference numbers lie beside the project and are absent here"
+)
 
 
 def oracle(name: str) -> dict:
@@ -98,7 +100,11 @@ def test_sums_over_batches_are_those_of_the_whole() -> None:
 
 @pytest.mark.parametrize(
     ("static", "reduction", "words"),
-    [(torch.ones(2, 3), "mean", "attribute_reduction=mean"), (torch.ones(1, 3), "sum", "K >= 2"), (torch.ones(2, 4), "sum", "K >= 2")],
+    [
+        (torch.ones(2, 3), "mean", "attribute_reduction=mean"),
+        (torch.ones(1, 3), "sum", "K >= 2"),
+        (torch.ones(2, 4), "sum", "K >= 2"),
+    ],
 )
 def test_wrong_arguments_are_named(static: torch.Tensor, reduction: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -113,7 +113,12 @@ def test_an_encoder_that_says_the_same_of_all_sentences(runner: Runner, parts: P
 def test_seat_sets_of_unequal_size(runner: Runner, parts: Path) -> None:
     folder = parts / "seat"
     folder.mkdir()
-    sets = {"targ1": ["the nurse", "the clerk", "the baker"], "targ2": ["the pilot"], "attr1": ["she"], "attr2": ["he", "the king"]}
+    sets = {
+        "targ1": ["the nurse", "the clerk", "the baker"],
+        "targ2": ["the pilot"],
+        "attr1": ["she"],
+        "attr2": ["he", "the king"],
+    }
     content = {key: {"category": key, "examples": examples} for key, examples in sets.items()}
     (folder / "sent-weat6.jsonl").write_text(json.dumps(content), encoding="utf-8")
     run = runner.text(parts, "debias=text/block_pruning", FAST, f"metrics.seat_folder={folder}", "metrics.seat_tests=['6']")

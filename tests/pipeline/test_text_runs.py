@@ -17,7 +17,16 @@ from tests.text import write_bert
 METHODS = sorted(path.stem for path in CONFIGS.glob("debias/text/*.yaml"))
 FAST = "debias.prune.optimizer={_target_: torch.optim.AdamW, lr: 0.5}"
 WRITTEN = [
-    *("config.yaml", "overrides.txt", "command.txt", "environment.txt", "checker.json", "history.json", "stages.json", "run.json"),
+    *(
+        "config.yaml",
+        "overrides.txt",
+        "command.txt",
+        "environment.txt",
+        "checker.json",
+        "history.json",
+        "stages.json",
+        "run.json",
+    ),
     *("metrics.json", "metrics.csv", "report.html", "debiased_hf/config.json", "debiased_hf/model.safetensors"),
 ]
 
@@ -93,8 +102,9 @@ def test_eval_of_the_run_gives_the_figures_of_the_training(pruned: FinishedRun, 
 
 def test_eval_takes_a_folder_of_any_encoder(runner: Runner, parts: Path, tmp_path: Path) -> None:
     write_bert(tmp_path / "other", seed=3)
-    run = runner.evaluate(tmp_path / "other", "text_metrics.n_draws=100", "text_metrics.n_bootstrap=10", f"paths.data_dir={tmp_path}",
-                          f"text_metrics.probe_table={parts / 'probe.csv'}", "text_metrics.benchmarks=false")  # fmt: skip
+    few = ["text_metrics.n_draws=100", "text_metrics.n_bootstrap=10", "text_metrics.benchmarks=false"]
+    paths = [f"paths.data_dir={tmp_path}", f"text_metrics.probe_table={parts / 'probe.csv'}"]
+    run = runner.evaluate(tmp_path / "other", *few, *paths)
     figures = run.read("metrics.json")
     assert set(figures["models"]) == {"base"} and figures["difference"] == {}
     assert figures["models"]["base"]["seat6_mean/effect_size/gender"]["value"] is not None
@@ -108,7 +118,9 @@ def test_a_second_run_takes_the_stage_from_the_store(pruned: FinishedRun, runner
     assert not other.stage("prune")["reused"]
 
 
-def test_the_same_seed_gives_the_same_mask_in_another_store(pruned: FinishedRun, runner: Runner, parts: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_mask_in_another_store(
+    pruned: FinishedRun, runner: Runner, parts: Path, tmp_path: Path
+) -> None:
     again = runner.text(parts, "debias=text/block_pruning", FAST, store=tmp_path / "store")
     assert not again.stage("prune")["reused"]
     first, second = (load_file(run.folder / "block_mask.safetensors") for run in (pruned, again))
@@ -169,7 +181,10 @@ def test_two_processes_prune_and_count_alike(runner: Runner, parts: Path, tmp_pa
 
 
 def test_three_groups(runner: Runner, parts: Path, tmp_path: Path) -> None:
-    content = {"groups": {"young": ["son", "daughter"], "royal": ["king", "queen"], "other": ["man", "woman"]}, "stereotype": ["nurse", "pilot"]}
+    content = {
+        "groups": {"young": ["son", "daughter"], "royal": ["king", "queen"], "other": ["man", "woman"]},
+        "stereotype": ["nurse", "pilot"],
+    }
     (tmp_path / "three.yaml").write_text(json.dumps(content), encoding="utf-8")
     run = runner.text(parts, "debias=text/block_pruning", FAST, f"attribute={tmp_path / 'three.yaml'}", "data.held_out=2")
     assert run.read("run.json")["group_names"] == {"three": ["young", "royal", "other"]}
@@ -180,9 +195,12 @@ def test_three_groups(runner: Runner, parts: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_export_loads_where_biasmask_is_not_imported(pruned: FinishedRun) -> None:
     code = (
-        "import sys; from transformers import AutoModel, AutoTokenizer; folder = sys.argv[1]; net = AutoModel.from_pretrained(folder); "
+        "import sys; from transformers import AutoModel, AutoTokenizer; folder = sys.argv[1]; "
+        "net = AutoModel.from_pretrained(folder); "
         "out = net(**AutoTokenizer.from_pretrained(folder)('the old king', return_tensors='pt')).last_hidden_state; "
         "assert out.isfinite().all() and not any(name.split('.')[0] == 'biasmask' for name in sys.modules)"
     )
-    ended = subprocess.run([sys.executable, "-c", code, str(pruned.folder / "debiased_hf")], capture_output=True, text=True, timeout=200)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(pruned.folder / "debiased_hf")], capture_output=True, text=True, timeout=200
+    )
     assert ended.returncode == 0, ended.stderr

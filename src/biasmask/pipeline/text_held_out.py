@@ -28,6 +28,4 @@ def held_out_figures(state: TextState, context: TextContext, losses: dict[str, A
         )[0]
     targets = len(sentences.parts["held_out"][sentences.table.kinds[-1]])
     n = {"debias_loss": targets, "distance": len(rows) - targets}
-    return {
-        f"held_out/{name}": Measurement(float(found[f"val/{name}"]), math.nan, math.nan, count) for name, count in n.items()
-    }
+    return {f"held_out/{name}": Measurement(float(found[f"val/{name}"]), math.nan, math.nan, count) for name, count in n.items()}

@@ -112,7 +112,12 @@ class TextJudge:
 
         if not keep:
             return make(None)
-        inputs = {"model": state.key, "texts": hash_of(list(texts)), "device": self.device.type, "threads": torch.get_num_threads()}
+        inputs = {
+            "model": state.key,
+            "texts": hash_of(list(texts)),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+        }
         folder, _ = self.store.obtain("embeddings", hash_of(inputs), lambda folder: make(folder), inputs)  # type: ignore[arg-type, return-value]
         return load_file(folder / "embeddings.safetensors")
 
