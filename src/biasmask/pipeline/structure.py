@@ -75,7 +75,8 @@ def kept_label(info: Mapping[str, Any]) -> str:
     >>> kept_label({"kept": 1200, "total": 1728, "structure": "block"})
     '1,200 of 1,728 blocks kept'
     """
-    return f"{info['kept']:,} of {info['total']:,} {info['structure']}s kept"
+    what = f"{info['structure']}s" + (" and neurons" if info.get("neurons") else "")
+    return f"{info['kept']:,} of {info['total']:,} {what} kept"
 
 
 def pruning_notes(info: Mapping[str, Any], scores: Mapping[str, Tensor], schedule: Schedule) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from biasmask.report.text_folder import TextRun, pooling_words, seat_of
 NAMES = {
     "effect_size": MetricName("Effect size d", 0),
     "mean_abs_effect_size": MetricName("Mean |d|", -1),
+    "mean_abs_lean": MetricName("Mean |lean|: d without its division by the spread", -1),
     "probe/accuracy": MetricName("Probe accuracy", 1),
     "cosine_mean": MetricName("Cosine to the original, mean pooling", 1),
     "cosine_cls": MetricName("Cosine to the original, [CLS] pooling", 1),
@@ -19,16 +20,16 @@ NAMES = {
     "distance": MetricName("Distance of the attribute words to the original", -1),
     "stereotype_score": MetricName("Stereotype score", 0),
     "stereotype_gap": MetricName("Stereotype gap", 0),
-    "ss": MetricName("Stereotype score", 0),
+    "stereotype": MetricName("Stereotype score", 0),
     "icat": MetricName("ICAT", 1),
-    "lms": MetricName("Language-modelling score", 1),
+    "language": MetricName("Language-modelling score", 1),
 }
 SPLITS = {
     "crows_pairs": "CrowS-Pairs", "stereoset": "StereoSet", "bec_pro": "BEC-Pro", "winobias": "WinoBias",
-    "held_out": "Held-out sentences",
+    "held_out": "Held-out sentences", "lean_mean": "Lean in SEAT, mean pooling", "lean_cls": "Lean in SEAT, [CLS] pooling",
 }  # fmt: skip
 NEUTRAL: dict[str, tuple[float, ...]] = {  # a share, or per cent
-    "effect_size": (0.0,), "stereotype_gap": (0.0,), "stereotype_score": (0.5, 50.0), "ss": (0.5, 50.0),
+    "effect_size": (0.0,), "stereotype_gap": (0.0,), "stereotype_score": (0.5, 50.0), "stereotype": (0.5,),
 }  # fmt: skip
 COST = ("probe", "cost")
 
