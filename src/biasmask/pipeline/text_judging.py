@@ -149,6 +149,7 @@ class TextJudge:
                 key = f"seat{name}_{pooling}/effect_size/{self.attribute}"
                 found[key] = entry(effect_size_interval(s_x, s_y, **self.draws))
                 found[key] |= {"p_value": none_if_nan(p.value), "exact": p.exact}
+                found[f"lean_{pooling}/seat{name}/{self.attribute}"] = entry(mean_lean({name: (s_x, s_y)}, **self.draws))
             found[f"seat_{pooling}/mean_abs_effect_size/{self.attribute}"] = entry(mean_abs_effect_size(tests, **self.draws))
             found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = entry(mean_lean(tests, **self.draws))
         if judged.probe is not None:
@@ -162,6 +163,8 @@ class TextJudge:
             for name in before:
                 key = f"seat{name}_{pooling}/effect_size/{self.attribute}"
                 found[key] = effect_size_difference(before[name], after[name], **self.draws)
+                lean = mean_lean({name: after[name]}, {name: before[name]}, **self.draws)
+                found[f"lean_{pooling}/seat{name}/{self.attribute}"] = lean
             key = f"seat_{pooling}/mean_abs_effect_size/{self.attribute}"
             found[key] = mean_effect_size_difference(before, after, **self.draws)
             found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = mean_lean(after, before, **self.draws)

@@ -12,6 +12,7 @@ NAMES = {
     "effect_size": MetricName("Effect size d", 0),
     "mean_abs_effect_size": MetricName("Mean |d|", -1),
     "mean_abs_lean": MetricName("Mean |lean|: d without its division by the spread", -1),
+    **{f"seat{test}": MetricName(f"|Lean| in SEAT {test}", -1) for test in ("6", "6b", "7", "7b", "8", "8b")},
     "probe/accuracy": MetricName("Probe accuracy", 1),
     "cosine_mean": MetricName("Cosine to the original, mean pooling", 1),
     "cosine_cls": MetricName("Cosine to the original, [CLS] pooling", 1),
