@@ -63,6 +63,14 @@ class FinishedRun:
 
 
 @pytest.fixture(autouse=True)
+def _subnormal_floats() -> None:
+    """A run flushes them to 0 for speed; the next test must not inherit that."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
 def _clean_hydra() -> Iterator[None]:
     """Hydra keeps its state in singletons: one test must not see another's."""
     yield

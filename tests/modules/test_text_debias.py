@@ -63,6 +63,7 @@ class Parts:
             train = sentence_loader(self.table, PairedBatches(self.table, self.rows, 9, 1))
             held_out = ordered_loader(self.table, list(range(len(self.table))), 64)
             trainer.fit(module, train, held_out)
+        module.finish()
         return trainer
 
 

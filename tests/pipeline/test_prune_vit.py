@@ -44,7 +44,7 @@ def test_what_is_cut_is_zero_and_all_else_keeps_every_bit(kind: str, runner: Run
     assert 0 < info["kept"] < info["total"] and info["kept"] == sum(int(mask.sum()) for mask in masks.values())
     record = run.stage("prune")
     assert record["edited"] > 0 and record["changed_outside"] == 0 and record["epochs"] == 3
-    assert record["label"].startswith(f"{info['kept']:,} of {info['total']:,} {arguments['structure']}s kept")
+    assert record["label"].startswith(f"{info['kept']:,} of {info['total']:,} {arguments['structure']}s")
     assert any("AUROC fell by more than -1" in note for note in record["notes"])
     before, after = weights_of(run, "base"), weights_of(run, "debiased")
     assert sum(int((old != after[name]).sum()) for name, old in before.items()) == record["edited"]
@@ -92,7 +92,7 @@ def test_random_heads_are_as_many_on_the_base_models_weights(runner: Runner) -> 
 def test_blocks_of_another_size_keep_apart_in_the_random_control(runner: Runner) -> None:
     run = prune(runner, "debias=random_blocks_vit", "prune_block_size=32", "debias.random.within=network")
     info, record = run.read("block_mask.json"), run.stage("random")
-    assert record["label"] == f"{info['kept']:,} of {info['total']:,} blocks kept, at random"
+    assert record["label"] == f"{info['kept']:,} of {info['total']:,} blocks and neurons kept, at random"
     pruned = run.stage("prune")["label"].partition(" of ")[0]
     assert record["label"].startswith(pruned)
 

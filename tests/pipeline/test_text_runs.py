@@ -174,7 +174,7 @@ def test_a_masked_lm_keeps_its_head(runner: Runner, tmp_path: Path) -> None:
 
 
 def test_two_processes_prune_and_count_alike(runner: Runner, parts: Path, tmp_path: Path) -> None:
-    run = runner.text(parts, "debias=text/block_pruning", FAST, "trainer=ddp_sim", store=tmp_path / "store")
+    run = runner.text(parts, "debias=text/block_pruning", FAST, "trainer=ddp_sim", "debias.epochs=8", store=tmp_path / "store")
     record = run.stage("prune")
     assert record["changed_outside"] == 0 and record["edited"] > 0
     assert run.read("block_mask.json")["kept"] < run.read("block_mask.json")["total"]

@@ -206,9 +206,10 @@ class TextDebiasModule(lightning.LightningModule):
         if self.pruner is not None and self.schedule is not None:
             self.pruner.threshold = self.schedule.threshold(self.global_step, self.total_steps)
 
-    def on_train_end(self) -> None:
+    def finish(self) -> None:
+        """Set the threshold to its last value, in whichever process the training ran."""
         if self.pruner is not None and self.schedule is not None:
-            self.pruner.threshold = self.schedule.threshold(self.total_steps, self.total_steps)
+            self.pruner.threshold = self.schedule.threshold(1, 1)
 
     # --- held-out sentences ---
 

@@ -80,6 +80,7 @@ class TextDebias(TextStage):
         )
         with expected_warnings():
             trainer.fit(module, *self._loaders(context))
+        module.finish()
         scores = {key: score.detach().cpu().clone() for key, score in pruner.scores.items()} if pruner else {}
         after = folded(state, net, pruner)
         facts = weight_facts(state.weights, after.weights, frozen=self.weights_lr is None)

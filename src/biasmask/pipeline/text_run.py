@@ -137,7 +137,8 @@ def objective(models: dict[str, Any]) -> float:
     """Held-out debias loss as a share of the base model's, plus ten times the cosine to it that is missing beyond 0.05.
 
     >>> base = {"held_out/debias_loss": {"value": 4.0}}
-    >>> objective({"base": base, "debiased": {"held_out/debias_loss": {"value": 1.0}, "cost/cosine_mean": {"value": 0.9}}})
+    >>> final = {"held_out/debias_loss": {"value": 1.0}, "cost/cosine_mean": {"value": 0.9}}
+    >>> round(objective({"base": base, "debiased": final}), 6)
     0.75
     """
     loss = {name: figures.get("held_out/debias_loss", {}).get("value") for name, figures in models.items()}
