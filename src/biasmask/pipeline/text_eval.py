@@ -43,8 +43,8 @@ def evaluate_text(config: DictConfig) -> None:
         save_masks(run_dir, list(states.values())[-1])
         write_metrics_csv(run_dir)
         write_text_report(run_dir)
-        print_text_summary(run_dir, console)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        print_text_summary(run_dir, console)
 
 
 def load_states(path: Path, about: dict[str, Any], console: Console) -> dict[str, TextState]:

@@ -93,7 +93,8 @@ class TextRun:
         write_json(self.run_dir / "run.json", self.about(context, final, debiased))
         write_metrics_csv(self.run_dir)
         write_text_report(self.run_dir)
-        print_text_summary(self.run_dir, self.console)
+        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        print_text_summary(self.run_dir, self.console)  # last: its last line is the verdict
         return objective(content["models"])
 
     def judged_by(self) -> dict[str, Any]:

@@ -54,10 +54,10 @@ def kept_words(blocks: Mapping[str, Any]) -> str:
     """What the mask kept, in one line.
 
     >>> kept_words({"kept": 30, "total": 40, "whole_heads": [[0, 1]]}).replace("\N{NO-BREAK SPACE}", " ")
-    'Kept 30 of 40 blocks (75.0 %); pruned whole: 1 head.'
+    'Kept 30 of 40 blocks and neurons (75.0 %); pruned whole: 1 head.'
     """
     kept, total, pruned, weights = (blocks.get(name) for name in ("kept", "total", "weights_pruned", "weights_total"))
-    text = f"Kept {count(kept)} of {count(total)} blocks{share_words(kept, total)}"
+    text = f"Kept {count(kept)} of {count(total)} blocks and neurons{share_words(kept, total)}"
     if weights:
         text += f"; {count(pruned)} of {count(weights)} weights switched off{share_words(pruned, weights)}"
     whole = len(blocks.get("whole_heads") or [])

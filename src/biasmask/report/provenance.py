@@ -109,15 +109,17 @@ def mask_facts(mask: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def share_words(part: float | None, whole: float | None) -> str:
-    """A share in brackets; one that is not zero never reads as zero.
+    """A share in brackets; one that is not zero never reads as zero, and one that is not all never as all.
 
     >>> share_words(1281, 3372289).replace("\N{NO-BREAK SPACE}", " "), share_words(None, 5)
     (' (0.038 %)', '')
+    >>> share_words(9999, 10000).replace("\N{NO-BREAK SPACE}", " ")
+    ' (99.990 %)'
     """
     if part is None or not whole:
         return ""
     share = part / whole
-    return f" ({percent(share, 1 if share == 0 or share >= 0.001 else 3)})"
+    return f" ({percent(share, 1 if share in (0, 1) or 0.001 <= share <= 0.999 else 3)})"
 
 
 def in_percent(share: float | None) -> str | None:
