@@ -26,7 +26,7 @@ HEAD = (
         "probe accuracy",
         "change (95 % per seed)",
     ),
-    *("cosine", "held-out debias loss", "held-out distance", "cut", "weights off"),
+    *("cosine", "held-out debias loss (from)", "held-out distance", "cut", "weights off"),
 )
 
 
@@ -84,40 +84,19 @@ def cut(runs: Sequence[Run]) -> tuple[str, str]:
 
 def rows(groups: dict[str, list[Run]]) -> list[list[str]]:
     first = next(iter(groups.values()))[0]
-    table = [
-        [
-            *("original", "", spread([value(first, "base", "seat_mean/")]), "", spread([value(first, "base", "seat_cls/")])),
-            spread([value(first, "base", "lean_mean/")], 4),
-            *(
-                spread([value(first, "base", "probe/")]),
-                "",
-                "1",
-                spread([value(first, "base", "held_out/debias_loss")]),
-                "0",
-                "",
-                "",
-            ),
-        ]
-    ]
+    seat, cls, lean, probe = "seat_mean/", "seat_cls/", "lean_mean/mean_abs_lean", "probe/"
+    base = {key: spread([value(first, "base", key)], 4 if key == lean else 3) for key in (seat, cls, lean, probe)}
+    table = [["original", "", base[seat], "", base[cls], base[lean], base[probe], "", "1", "", "0", "", ""]]
     for name, runs in groups.items():
-        final = [(run, "debiased") for run in runs]
-        column = {
-            key: spread([value(*pair, key) for pair in final])
-            for key in ("seat_mean/", "seat_cls/", "probe/", "cost/cosine_mean", "held_out/debias_loss", "held_out/distance")
-        }
-        table.append(
-            [
-                *(name, str(len(runs)), column["seat_mean/"], change(runs, "seat_mean/"), column["seat_cls/"]),
-                *(spread([value(*pair, "lean_mean/") for pair in final], 4), column["probe/"]),
-                *(
-                    change(runs, "probe/"),
-                    column["cost/cosine_mean"],
-                    column["held_out/debias_loss"],
-                    column["held_out/distance"],
-                ),
-                *cut(runs),
-            ]
-        )
+
+        def column(key: str, digits: int = 3, runs: list[Run] = runs) -> str:
+            return spread([value(run, "debiased", key) for run in runs], digits)
+
+        before = spread([value(runs[0], "base", "held_out/debias_loss")], 2)  # of the row's own reduction and layers
+        held_out = f"{column('held_out/debias_loss', 2)} ({before})"
+        row = [name, str(len(runs)), column(seat), change(runs, seat), column(cls), column(lean, 4), column(probe)]
+        row += [change(runs, probe), column("cost/cosine_mean"), held_out, column("held_out/distance", 2), *cut(runs)]
+        table.append(row)
     return table
 
 
@@ -141,8 +120,11 @@ def main() -> int:
     asked = parser.parse_args()
     groups: dict[str, list[Run]] = {}
     for run in load(asked.folders):
-        if run["final"] == "debiased":
-            groups.setdefault(setting(run), []).append(run)
+        same = groups.setdefault(setting(run), []) if run["final"] == "debiased" else None
+        if same is not None and run["seed"] not in {
+            other["seed"] for other in same
+        }:  # a setting that two sweeps share counts once
+            same.append(run)
     if not groups:
         print(f"no finished text run below {', '.join(map(str, asked.folders))}", file=sys.stderr)
         return 2
