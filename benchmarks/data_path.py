@@ -18,7 +18,7 @@ def rows(options: Options) -> list[Row]:
         def way(watch: Stopwatch) -> torch.Tensor:
             from textbook import GroupTargetBatches, Textbook
 
-            set_up()
+            torch.set_num_threads(1)
             made = Textbook(workload, decoder, workload.config(folder), watch)
             loader, _ = made.debias_loader(GroupTargetBatches, 64)
             watch.start()

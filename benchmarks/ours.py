@@ -12,7 +12,7 @@ from biasmask.pipeline.baseline import ModelConfig, load_users_checkpoint
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.fine_tune import FineTune
 from biasmask.pipeline.locate import Locate
-from biasmask.pipeline.train_run import Run
+from biasmask.pipeline.train_run import Run, list_stages
 
 
 class EpochLaps(lightning.Callback):
@@ -46,7 +46,7 @@ class Ours:
         self.state: ModelState = load_users_checkpoint(model)
         run = Run(config, folder)
         self.context: Context = run.context(self.state.hyper["image_size"])
-        self.stages: dict[str, Locate | FineTune] = run.stages()
+        self.stages: dict[str, Locate | FineTune] = list_stages(run.config.debias)
         self.laps = EpochLaps(watch)
         make = self.context.make_trainer
 

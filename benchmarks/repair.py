@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from measure import Measured, Row, Stopwatch, alternate, compare, in_child, require
 from whole import set_up
 from workload import Options, Workload, make_workload
@@ -40,7 +41,7 @@ def repair_textbook(
 ) -> tuple[np.ndarray, np.ndarray]:
     from textbook import Textbook
 
-    set_up()
+    torch.set_num_threads(1)
     pixels = _open(workload, folder, cache, watch).context.data.store.images if decoder == "memory" else None
     way = Textbook(workload, decoder, workload.config(folder), watch, pixels)
     before = _flat(dict(way.head.named_parameters()))
@@ -53,6 +54,7 @@ def repair_textbook(
 def repair_ours(workload: Workload, folder: Path, cache: Path, watch: Stopwatch) -> tuple[np.ndarray, np.ndarray]:
     from biasmask.models.image_classifier import head_of
 
+    set_up()
     way = _open(workload, folder, cache, watch)
     head = head_of(way.state.network())[0]
     before = way.state.weights
@@ -71,7 +73,6 @@ def updates_apart(textbook: Measured, ours: Measured) -> float:
 def _open(workload: Workload, folder: Path, cache: Path, watch: Stopwatch) -> Any:
     from ours import Ours
 
-    set_up()
     return Ours(workload, folder, watch, cache)
 
 
