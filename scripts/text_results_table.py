@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 Run = dict[str, Any]
 HEAD = (
     *(
@@ -40,16 +42,24 @@ def load(folders: Iterable[Path]) -> list[Run]:
                 run["metrics_json"] = json.loads((path.parent / "metrics.json").read_text(encoding="utf-8"))
                 mask = path.parent / "block_mask.json"
                 run["blocks"] = json.loads(mask.read_text(encoding="utf-8")) if mask.is_file() else None
-                run["overrides"] = (path.parent / "overrides.txt").read_text(encoding="utf-8").split()
+                run["scores"] = optimizer_of(path.parent / "config.yaml")
                 runs.append(run)
     return runs
+
+
+def optimizer_of(config: Path) -> str:
+    """Optimizer and rate of the scores, empty for a run without any."""
+    prune = yaml.safe_load(config.read_text(encoding="utf-8"))["debias"].get("prune")
+    return f"{prune['optimizer']['_target_'].split('.')[-1]} {prune['optimizer']['lr']:g}" if prune else ""
 
 
 def setting(run: Run) -> str:
     """A row's name: the method and what tells it from its like."""
     size = f" {run['block_size']}" if run.get("block_size") else ""
     words = [f"{run['label']}{size}", run["attribute_reduction"], f"layer {run['embedding_layer']}", run["debias_mode"]]
-    words += [o.split("=")[1].split(".")[-1] for o in run["overrides"] if o.startswith("debias.prune.optimizer._target_")]
+    if run["scores"]:
+        words.append(run["scores"])
+    words.append(f"{min(run['sentences']['train'].values()):,} sentences a kind")
     return ", ".join(words)
 
 
