@@ -172,3 +172,11 @@ def test_another_model_under_the_same_name_is_noticed(runner: Runner, parts: Pat
     write_bert(parts / "bert", seed=5)
     second = runner.text(parts, "debias=text/block_pruning", FAST)
     assert not second.stage("prune")["reused"] and second.figures != first.figures
+
+
+def test_a_probe_table_without_its_column_is_told_before_anything_trains(runner: Runner, parts: Path, tmp_path: Path) -> None:
+    (parts / "probe.csv").write_text("texto,target\na,0\nb,1\n", encoding="utf-8")
+    store = tmp_path / "store"
+    text = runner.error(lambda: runner.text(parts, "debias=text/block_pruning", FAST, store=store))
+    assert "probe.csv has no column 'text'" in text
+    assert not (store / "textdebias").exists()

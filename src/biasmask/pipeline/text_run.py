@@ -52,10 +52,13 @@ class TextRun:
         for warning in report["notes"]:
             self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
         context = self.context(sentences, original)
+        device = context.single_trainer("judge").strategy.root_device
+        # before any training, so that a table or a SEAT file that can't be read costs no time
+        judge = TextJudge(self.metrics, sentences.attribute, device, context.store, context.progress)
         state = original
         for name, stage in stages.items():
             state = stage.run(name, state, context)
-        return self.finish(context, state, debiased=bool(stages))
+        return self.finish(context, judge, state, debiased=bool(stages))
 
     def context(self, sentences: Any, original: TextState) -> TextContext:
         config = self.config
@@ -74,9 +77,7 @@ class TextRun:
             original=original,
         )
 
-    def finish(self, context: TextContext, final: TextState, debiased: bool) -> float:
-        device = context.single_trainer("judge").strategy.root_device
-        judge = TextJudge(self.metrics, context.sentences.attribute, device, context.store, context.progress)
+    def finish(self, context: TextContext, judge: TextJudge, final: TextState, debiased: bool) -> float:
         states = {"base": context.original, **({"debiased": final} if debiased else {})}
         models = {name: judge.judge(state, name, keep=name == "base") for name, state in states.items()}
         content = judge.compare(models)
