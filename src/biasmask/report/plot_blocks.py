@@ -11,7 +11,7 @@ from biasmask.report.formats import count, number, percent
 from biasmask.report.plot_mask import share
 from biasmask.report.svg import element, fluid
 
-LEFT, TOP, GAP = 50, 24, 2
+LEFT, TOP, GAP = 62, 24, 2
 CELL = {"head": (26, 24), "matrix": (62, 24)}  # width, height: 12 heads fit on a phone
 STRONGEST = 0.85  # opacity of a cell of which nothing is left: a number on it must stay readable
 HEAD_ROLES = ("query", "key", "value", "output")
