@@ -114,18 +114,7 @@ class BMFTModule(ClassifierModule):
                 self.logits_of(batch, augmented=True)
             return None
         logits = self.logits_of(batch, augmented=True)
-        loss = logits.sum() * 0.0
-        if settings.task_weight:
-            loss = loss + settings.task_weight * self.task_loss(logits, batch["target"])
-        if settings.bias_weight:
-            group = batch["group"][settings.attribute]
-            bias = bias_loss(logits, batch["target"], group, settings.n_groups, **settings.bias_loss)
-            self.undefined_batches += int(not bias.defined)
-            loss = loss + settings.bias_weight * bias.value
-            self.log("train/bias_loss", bias.value.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
-        if settings.anchor_weight:
-            base = settings.base_logits[batch["row"].cpu()].to(logits.device)  # type: ignore[index]
-            loss = loss + settings.anchor_weight * anchor_loss(logits, base)
+        loss = self.loss_of(logits, batch)
         if not torch.isfinite(loss):
             raise MethodError(
                 f"the loss is {float(loss.detach())} in epoch {self.current_epoch}: lower the learning rate of this step "
@@ -133,6 +122,31 @@ class BMFTModule(ClassifierModule):
             )
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
         return loss
+
+    def loss_of(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """The loss of one batch, a scalar: task, bias and anchor with their factors. Rivals with a loss of their own begin here."""
+        settings = self.editing
+        loss = logits.sum() * 0.0
+        if settings.task_weight:
+            loss = loss + settings.task_weight * self.task_term(logits, batch)
+        if settings.bias_weight:
+            loss = loss + settings.bias_weight * self.bias_term(logits, batch)
+        if settings.anchor_weight:
+            base = settings.base_logits[batch["row"].cpu()].to(logits.device)  # type: ignore[index]
+            loss = loss + settings.anchor_weight * anchor_loss(logits, base)
+        return loss
+
+    def task_term(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """The task loss of one batch; rivals that weigh samples otherwise replace it."""
+        return self.task_loss(logits, batch["target"])
+
+    def bias_term(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
+        """The bias loss of one batch; a batch that leaves it undefined is counted and gives no gradient."""
+        group = batch["group"][self.editing.attribute]
+        bias = bias_loss(logits, batch["target"], group, self.editing.n_groups, **self.editing.bias_loss)
+        self.undefined_batches += int(not bias.defined)
+        self.log("train/bias_loss", bias.value.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
+        return bias.value
 
     def validation_step(self, batch: dict[str, Any], _index: int) -> None:
         self._validation.append((self.logits_of(batch, augmented=False).float().cpu(), batch["target"].cpu()))

@@ -106,7 +106,7 @@ class FineTune(StoredStage):
         net = state.network()
         if self.reset_head:
             reset_head(net)
-        module = BMFTModule(state.hyper, net, learning, editing)
+        module = self.module(state, net, learning, editing, context)
         if self.views:
             loaders = self._feature_loaders(name, state, context, rows)
         else:
@@ -125,6 +125,12 @@ class FineTune(StoredStage):
         after = state.with_weights(module.net)
         facts = edit_facts(state, after, module.editable())
         return Outcome(after, self._label(), epochs_done(trainer, folder), facts, self._notes(module, guard))
+
+    def module(
+        self, state: ModelState, net: torch.nn.Module, learning: Learning, editing: Editing, context: Context
+    ) -> BMFTModule:
+        """The LightningModule that trains; a rival with a loss or parts of its own gives a subclass of BMFTModule here."""
+        return BMFTModule(state.hyper, net, learning, editing)
 
     def _label(self) -> str:
         losses = (("task loss", self.task_weight), ("bias loss", self.bias_weight), ("anchor", self.anchor_weight))
