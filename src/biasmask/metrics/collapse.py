@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from biasmask.metrics.ranking import auroc
+from biasmask.metrics.overall import overall_auroc, score_spread
 
 SPREAD_SHARE = 0.1
 AUROC_FALL = 0.1
@@ -18,9 +18,10 @@ def collapse_report(score: Tensor, base_score: Tensor, target: Tensor) -> tuple[
     fell from 0.55 or more to below 0.55.
 
     Args:
-        score: (N,) float in [0, 1], of the edited model, on the debias or validation split (never on the test split).
-        base_score: (N,) float in [0, 1], of the base model on the same rows.
-        target: (N,) integer, 0 or 1.
+        score: (N,) float in [0, 1], of the edited model, on the debias or validation split (never on the test split);
+            (N, C) for C > 2 classes: then the spread is the mean over the classes and the AUROC that of `macro_auroc`.
+        base_score: as score, of the base model on the same rows.
+        target: (N,) integer, 0 or 1, or 0..C-1.
 
     Returns:
         (collapsed, text). With one class, or fewer than two rows, AUROC is undefined and only the spread is judged.
@@ -40,16 +41,11 @@ def collapse_report(score: Tensor, base_score: Tensor, target: Tensor) -> tuple[
             f"{tuple(base_score.shape)} for {len(target)} targets"
         )
     if not score.isfinite().all():
-        return True, f"collapsed: {int((~score.isfinite()).sum())} of {len(score)} scores are NaN or infinite"
-    spread = score.double().std(correction=0).item()
-    base_spread = base_score.double().std(correction=0).item()
-    value, base_value = auroc(score, target).item(), auroc(base_score, target).item()
+        return True, f"collapsed: {int((~score.isfinite()).sum())} of {score.numel()} scores are NaN or infinite"
+    spread, base_spread = score_spread(score), score_spread(base_score)
+    value, base_value = overall_auroc(score, target), overall_auroc(base_score, target)
 
-    causes = []
-    if spread < SPREAD_SHARE * base_spread:
-        causes.append(f"score spread fell from {base_spread:.3g} to {spread:.3g}")
-    if value < base_value - AUROC_FALL or value < AUROC_CHANCE <= base_value:
-        causes.append(f"AUROC fell from {base_value:.3f} to {value:.3f}")
+    causes = collapse_causes(spread, base_spread, value, base_value)
     if causes:
         return True, "collapsed: " + " and ".join(causes)
     ranking = f"AUROC {base_value:.3f} to {value:.3f}"
@@ -58,3 +54,21 @@ def collapse_report(score: Tensor, base_score: Tensor, target: Tensor) -> tuple[
     elif base_value < AUROC_CHANCE:
         ranking += " (the base model was at chance already)"
     return False, f"not collapsed: score spread {base_spread:.3g} to {spread:.3g}, {ranking}"
+
+
+def collapse_causes(spread: float, base_spread: float, auroc: float, base_auroc: float) -> list[str]:
+    """What says that a model collapsed, from two figures of it and of its base; empty where nothing does.
+
+    Args:
+        spread, base_spread: standard deviation of the scores.
+        auroc, base_auroc: in [0, 1]. What is NaN in either model isn't judged.
+
+    >>> collapse_causes(0.1, 0.2, 0.7, 0.9), collapse_causes(0.1, 0.2, float("nan"), 0.9)
+    (['AUROC fell from 0.900 to 0.700'], [])
+    """
+    causes = []
+    if spread < SPREAD_SHARE * base_spread:
+        causes.append(f"score spread fell from {base_spread:.3g} to {spread:.3g}")
+    if auroc < base_auroc - AUROC_FALL or auroc < AUROC_CHANCE <= base_auroc:
+        causes.append(f"AUROC fell from {base_auroc:.3f} to {auroc:.3f}")
+    return causes

@@ -3,7 +3,8 @@
 Intervals come from a bootstrap of rows, stratified by first attribute x target (rows without the first attribute form
 strata of their own), so that every draw has the table's number of positives and negatives in each group of the first
 attribute. Groups of further attributes vary in size from draw to draw. Rows without an attribute stay in the overall
-figures and are left out of that attribute's group figures and gaps. There are intervals and no p-values.
+figures and are left out of that attribute's group figures and gaps. There are intervals and no p-values. A table with a
+score for each of more than two classes gives the figures of `multiclass`.
 
 Three limits. Rows are drawn one by one, so several rows of one subject make intervals too narrow. Intervals are for
 tables with these numbers of positives and negatives per group: figures that move with the share of positives (selection
@@ -18,11 +19,10 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 from torch import Tensor
 
-from biasmask.metrics.bootstrap import bootstrap_weights, percentile_interval
-from biasmask.metrics.metric_draws import Figure, figures, metric_draws
+from biasmask.metrics.bootstrap import percentile_interval
+from biasmask.metrics.multiclass import multiclass_draws
 from biasmask.metrics.predictions import Predictions, check_same_rows, read_predictions
-from biasmask.metrics.reasons import value_reason
-from biasmask.metrics.row_weights import ones_weights
+from biasmask.metrics.table_draws import TableDraws, Threshold, strata_weights, two_class_draws
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MetricValue:
 def evaluate_predictions(
     frame: pd.DataFrame,
     attributes: Mapping[str, tuple[str, ...]],
-    threshold: float,
+    threshold: Threshold,
     split: str = "test",
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -52,19 +52,22 @@ def evaluate_predictions(
     undefined draw is left out of the interval, and with more than 5 % of such draws there is no interval.
 
     Args:
-        frame: columns row, score (float in [0, 1]), target (0 or 1), `attribute:<name>` (string, null = missing).
+        frame: columns row, score (float in [0, 1]), target (0 or 1), `attribute:<name>` (string, null = missing); more
+            than two classes and decisions of another kind: see `read_predictions`.
         attributes: attribute -> group names in order; the first one sets the strata.
-        threshold: frozen, from the validation split; positive when score >= threshold.
+        threshold: frozen, from the validation split; positive when score >= threshold. With more than two classes a
+            mapping class -> threshold. Not looked at (it may be NaN) where the frame holds decisions.
         split: first part of each key, such as test; without "/".
         n_bootstrap: number of draws; 0 = values without intervals.
         confidence: coverage of the intervals, in (0, 1).
         seed: of the draws.
 
     Returns:
-        `split/metric[/attribute[=group]]` -> MetricValue. An empty group keeps its keys, with NaN and a reason.
+        `split/metric[/attribute[=group]]` -> MetricValue, for more than two classes also `split:<class>/...`. An empty
+        group keeps its keys, with NaN and a reason.
 
     Raises:
-        ValueError: as `read_predictions`; a split with "/"; a threshold that is NaN.
+        ValueError: as `read_predictions`; a split with "/"; a threshold that is NaN or of another number of classes.
 
     Source: bootstrap of Efron and Tibshirani 1993; metrics as in their own files.
 
@@ -72,21 +75,16 @@ def evaluate_predictions(
     >>> evaluate_predictions(frame, {}, threshold=0.6, n_bootstrap=10)["test/accuracy"].value
     0.6666666666666666
     """
-    _check_arguments(split, threshold)
     predictions = read_predictions(frame, attributes)
-    known = figures(predictions, split)
-    weights = _strata_weights(predictions, n_bootstrap, seed)
-    point = metric_draws(predictions, threshold, split, ones_weights(len(predictions.row)), known)[0]
-    draws = metric_draws(predictions, threshold, split, weights, known)
-    reasons = _reasons(known, point)
-    return _with_intervals(known, point, draws, confidence, reasons)
+    made = draw_table(predictions, threshold, split, strata_weights(predictions, n_bootstrap, seed))
+    return _with_intervals(made.counts, made.point, made.draws, confidence, made.reasons)
 
 
 def compare_predictions(
     base_frame: pd.DataFrame,
     debiased_frame: pd.DataFrame,
     attributes: Mapping[str, tuple[str, ...]],
-    thresholds: tuple[float, float],
+    thresholds: tuple[Threshold, Threshold],
     split: str = "test",
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -121,17 +119,41 @@ def compare_predictions(
     """
     models = [read_predictions(frame, attributes) for frame in (base_frame, debiased_frame)]
     check_same_rows(*models)
-    known = figures(models[0], split)
-    weights = _strata_weights(models[0], n_bootstrap, seed)
-    ones = ones_weights(len(models[0].row))
-    points, draws = [], []
-    for predictions, threshold in zip(models, thresholds, strict=True):
-        _check_arguments(split, threshold)
-        points.append(metric_draws(predictions, threshold, split, ones, known)[0])
-        draws.append(metric_draws(predictions, threshold, split, weights, known))
-    base_reasons, debiased_reasons = (_reasons(known, point) for point in points)
-    reasons = {key: _joint_reason(base_reasons[key], debiased_reasons[key]) for key in known}
-    return _with_intervals(known, points[1] - points[0], draws[1] - draws[0], confidence, reasons)
+    weights = strata_weights(models[0], n_bootstrap, seed)
+    base, debiased = (
+        draw_table(predictions, threshold, split, weights) for predictions, threshold in zip(models, thresholds, strict=True)
+    )
+    reasons = {key: _joint_reason(text, debiased.reasons[key]) for key, text in base.reasons.items()}
+    return _with_intervals(base.counts, debiased.point - base.point, debiased.draws - base.draws, confidence, reasons)
+
+
+def draw_table(predictions: Predictions, threshold: Threshold, split: str, weights: Tensor) -> TableDraws:
+    """Every figure of one model on one table and in each draw, for two classes or more.
+
+    Args:
+        predictions: N rows.
+        threshold: as for `evaluate_predictions`.
+        split: first part of each key.
+        weights: (D, N) integer >= 0, the draws.
+
+    Returns:
+        TableDraws.
+
+    Raises:
+        ValueError: a split with "/"; a threshold that is NaN or of another number of classes.
+
+    >>> frame = pd.DataFrame({"row": [0, 1], "score": [0.25, 0.5], "target": [0, 1]})
+    >>> rows = read_predictions(frame, {})
+    >>> draw_table(rows, 0.3, "val", strata_weights(rows, 5, seed=0)).draws.shape
+    torch.Size([5, 7])
+    """
+    if not split or "/" in split:
+        raise ValueError(f"split '{split}' can't be the first part of a metric key: give a name without '/'")
+    if predictions.class_names:
+        return multiclass_draws(predictions, threshold, split, weights)
+    if isinstance(threshold, Mapping):
+        raise ValueError(f"thresholds of classes {list(threshold)} for predictions of two classes: give one number")
+    return two_class_draws(predictions, threshold, split, weights)
 
 
 def to_json(values: Mapping[str, MetricValue]) -> dict[str, dict[str, float | int | str | None]]:
@@ -148,27 +170,6 @@ def to_json(values: Mapping[str, MetricValue]) -> dict[str, dict[str, float | in
     return {key: {name: plain(entry) for name, entry in asdict(value).items()} for key, value in values.items()}
 
 
-def _check_arguments(split: str, threshold: float) -> None:
-    if not split or "/" in split:
-        raise ValueError(f"split '{split}' can't be the first part of a metric key: give a name without '/'")
-    if math.isnan(threshold):
-        raise ValueError("threshold is NaN: choose it on the validation split with select_threshold")
-
-
-def _strata_weights(predictions: Predictions, n_draws: int, seed: int) -> Tensor:
-    strata = predictions.target
-    if predictions.group:
-        strata = strata + 2 * next(iter(predictions.group.values()))
-    return bootstrap_weights(strata, n_draws, seed)
-
-
-def _reasons(known: Mapping[str, Figure], point: Tensor) -> dict[str, str | None]:
-    return {
-        key: value_reason(value, figure.cells, figure.needs, figure.unseen, figure.is_gap)
-        for (key, figure), value in zip(known.items(), point.tolist(), strict=True)
-    }
-
-
 def _joint_reason(base: str | None, debiased: str | None) -> str | None:
     if base == debiased:
         return base
@@ -176,16 +177,19 @@ def _joint_reason(base: str | None, debiased: str | None) -> str | None:
 
 
 def _with_intervals(
-    known: Mapping[str, Figure], point: Tensor, draws: Tensor, confidence: float, reasons: Mapping[str, str | None]
+    counts: Mapping[str, tuple[int, int]],
+    point: Tensor,
+    draws: Tensor,
+    confidence: float,
+    reasons: Mapping[str, str | None],
 ) -> dict[str, MetricValue]:
     lows, highs, undefined = (ends.tolist() for ends in percentile_interval(draws, confidence))
     found = {}
-    for column, ((key, figure), value) in enumerate(zip(known.items(), point.tolist(), strict=True)):
+    for column, ((key, count), value) in enumerate(zip(counts.items(), point.tolist(), strict=True)):
         low, high, reason = lows[column], highs[column], reasons[key]
         # A figure that is undefined in the table is so in every draw, and its reason is given already.
         if math.isnan(low) and not math.isnan(value):
             lost = f"undefined in {undefined[column]} of {len(draws)} draws" if len(draws) else "no draws asked for"
             reason = "; ".join(text for text in (reason, f"no interval: {lost}") if text)
-        n, n_positive = (sum(cell.count(kind) for cell in figure.cells) for kind in ("row", "positive"))
-        found[key] = MetricValue(value, low, high, n, n_positive, reason)
+        found[key] = MetricValue(value, low, high, *count, reason)
     return found

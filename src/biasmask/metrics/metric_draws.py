@@ -87,9 +87,7 @@ def _overall(predictions: Predictions, prediction: Tensor, weights: Tensor) -> d
     }
 
 
-def _by_group(
-    predictions: Predictions, prediction: Tensor, attribute: str, weights: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
+def _by_group(predictions: Predictions, prediction: Tensor, attribute: str, weights: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Per-group metrics (D, G) of an attribute, and the counts (D, G, 2, 2)."""
     score, target, group = predictions.score, predictions.target, predictions.group[attribute]
     n_groups = len(predictions.group_names[attribute])
@@ -102,8 +100,7 @@ def _by_group(
         "ece": calibration.expected_calibration_error,
     }
     return by_rates | {
-        name: torch.stack([function(score, target, weights, rows) for rows in members], 1)
-        for name, function in by_scores.items()
+        name: torch.stack([function(score, target, weights, rows) for rows in members], 1) for name, function in by_scores.items()
     }, counts
 
 
@@ -125,14 +122,12 @@ def _gaps(cells: tuple[Cell, ...], counts: Tensor, auroc: Tensor) -> dict[str, T
     }
 
 
-def metric_draws(
-    predictions: Predictions, threshold: float, split: str, weights: Tensor, known: Mapping[str, Figure]
-) -> Tensor:
+def metric_draws(predictions: Predictions, threshold: float, split: str, weights: Tensor, known: Mapping[str, Figure]) -> Tensor:
     """Value of every figure in every draw.
 
     Args:
-        predictions: N rows.
-        threshold: predict positive when score >= threshold.
+        predictions: N rows of two classes.
+        threshold: predict positive when score >= threshold; not looked at where the predictions hold decisions.
         split: first part of each key.
         weights: (D, N) integer >= 0.
         known: `figures(predictions, split)`, M keys.
@@ -145,7 +140,7 @@ def metric_draws(
     >>> metric_draws(rows, 0.5, "test", ones_weights(2), figures(rows, "test"))[0, :5].tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    prediction = predict(predictions.score, threshold)
+    prediction = predict(predictions.score, threshold) if predictions.prediction is None else predictions.prediction
     values = {f"{split}/{name}": draws for name, draws in _overall(predictions, prediction, weights).items()}
     for attribute, names in predictions.group_names.items():
         by_group, counts = _by_group(predictions, prediction, attribute, weights)

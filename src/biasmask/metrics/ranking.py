@@ -1,6 +1,6 @@
 """Ranking metrics with row weights: AUROC and average precision for all draws with one sort.
 
-Letters: D draws, N rows, n rows of a subset, U distinct scores.
+Letters: D draws, N rows, n rows of a subset, U distinct scores, C classes.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from biasmask.metrics.row_weights import check_rows, check_target, check_weights, ratio, weight_chunks
+from biasmask.metrics.row_weights import check_classes, check_rows, check_target, check_weights, ratio, weight_chunks
 
 
 def _cumulated(score: Tensor, target: Tensor, weights: Tensor, rows: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -72,9 +72,37 @@ def auroc(score: Tensor, target: Tensor, weights: Tensor | None = None, rows: Te
     return torch.cat(pieces)
 
 
-def average_precision(
-    score: Tensor, target: Tensor, weights: Tensor | None = None, rows: Tensor | None = None
-) -> Tensor:
+def macro_auroc(scores: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over the classes of the AUROC of a class against the rest.
+
+    Formula: mean of the AUROCs of the classes that have rows and aren't all rows. A draw that loses one of them is
+    undefined: a mean over fewer classes is another quantity.
+
+    Args:
+        scores: (N, C) float, any scale, no NaN; a higher score in column c speaks for class c.
+        target: (N,) integer, 0..C-1.
+        weights: (D, N) integer or float >= 0; None = each row once (D = 1).
+
+    Returns:
+        (D,) float64 in [0, 1]; NaN with fewer than two classes in the table.
+
+    Raises:
+        ValueError: shapes that differ, a NaN score, a target outside 0..C-1.
+
+    Source: equals scikit-learn's `roc_auc_score(..., multi_class="ovr", average="macro")`, which wants every class.
+
+    >>> macro_auroc(torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]]), torch.tensor([0, 1, 0])).item()
+    0.5
+    """
+    classes = check_classes(scores, target)
+    weights = check_weights(weights, len(target))
+    present = [index for index in classes if 0 < int((target == index).sum()) < len(target)]
+    if not present:
+        return torch.full((len(weights),), torch.nan, dtype=torch.float64)
+    return torch.stack([auroc(scores[:, index], (target == index).long(), weights) for index in present]).mean(0)
+
+
+def average_precision(score: Tensor, target: Tensor, weights: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
     """Average precision: precision averaged over the steps of recall.
 
     Formula: sum over distinct scores, from the highest, of (recall here - recall before) times precision here.

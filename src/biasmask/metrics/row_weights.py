@@ -44,6 +44,17 @@ def check_target(target: Tensor) -> None:
         raise ValueError(f"target holds {target[row].item()} at position {row}, expected 0 or 1")
 
 
+def check_classes(scores: Tensor, target: Tensor) -> range:
+    """The places of the classes of scores (N, C); ValueError if there are no N x C scores, or a target is no class."""
+    if scores.ndim != 2 or target.shape != scores.shape[:1]:
+        raise ValueError(f"scores have shape {tuple(scores.shape)}, expected ({target.shape[0]}, classes): one row per target")
+    wrong = (target < 0) | (target >= scores.shape[1])
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(f"target holds {target[row].item()} at position {row}, expected 0..{scores.shape[1] - 1}")
+    return range(scores.shape[1])
+
+
 def weight_chunks(weights: Tensor, rows: Tensor | None = None) -> Iterator[Tensor]:
     """Walk over the draws: float64 pieces (some draws, n) of `weights`, with the columns `rows` in that order."""
     n_rows = weights.shape[1] if rows is None else len(rows)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from biasmask.metrics.row_weights import check_rows, check_target
+from biasmask.metrics.row_weights import check_classes, check_rows, check_target
 
 RULES = ("balanced_accuracy", "youden", "f1", "fixed:<number>")
 
@@ -66,9 +66,7 @@ def select_threshold(score: Tensor, target: Tensor, rule: str = "balanced_accura
     n_negative = len(target) - n_positive
     if not n_positive or not n_negative:
         kind = "positive" if n_positive else "negative"
-        raise ValueError(
-            f"all {len(target)} rows are of one class ({kind}): no threshold can be chosen by {rule}, use fixed:0.5"
-        )
+        raise ValueError(f"all {len(target)} rows are of one class ({kind}): no threshold can be chosen by {rule}, use fixed:0.5")
 
     distinct, place = score.unique(return_inverse=True)
     positives = torch.bincount(place[target == 1], minlength=len(distinct))
@@ -88,3 +86,32 @@ def select_threshold(score: Tensor, target: Tensor, rule: str = "balanced_accura
     threshold = torch.where(middle > below, middle, distinct)
     best = threshold[quality == quality.max()]
     return float(best[(best - 0.5).abs().argmin()])
+
+
+def select_thresholds(scores: Tensor, target: Tensor, rule: str = "balanced_accuracy") -> list[float]:
+    """A threshold for each of more than two classes, each chosen as `select_threshold` does, the class against the rest.
+
+    Args:
+        scores: (N, C) float in [0, 1], of the validation split.
+        target: (N,) integer, 0..C-1.
+        rule: as for `select_threshold`.
+
+    Returns:
+        C thresholds in [0, 1], in the order of the columns; 1 / C, the score of a model that knows nothing, for a class
+        without a row, on which no rule can be tried.
+
+    Raises:
+        ValueError: as `select_threshold`; a target outside 0..C-1.
+
+    Source: one-vs-rest; own.
+
+    >>> select_thresholds(torch.eye(4)[:3], torch.arange(3))
+    [0.5, 0.5, 0.5, 0.25]
+    """
+    n_classes = len(check_classes(scores, target))
+    return [
+        select_threshold(scores[:, index], (target == index).long(), rule)
+        if rule.startswith("fixed:") or (target == index).any()
+        else 1 / n_classes
+        for index in range(n_classes)
+    ]
