@@ -1,8 +1,8 @@
-"""Do runs of the text family cut the same places? python scripts/mask_overlap.py logs/sweeps/debias_block_pruning_frozen/*/
+"""Do runs take the same places? python scripts/mask_overlap.py logs/sweeps/bmft_ham10000
 
-For every pair of runs with a block mask below the folders: the overlap (IoU) of what they pruned beside the level of chance,
-and, also where their grids differ, the rank correlation of what the heads kept. Prints means and pairs, and writes
-mask_overlap.csv and mask_overlap.html.
+For every pair of runs with a block mask or a weight mask below the folders: the overlap (IoU) of what they pruned or
+selected beside two levels of chance, and, also where their grids differ, the rank correlation of what heads and blocks of
+the network gave. Prints means and pairs, and writes mask_overlap.csv and mask_overlap.html. See docs/bias_map.md
 """
 
 import argparse
@@ -13,8 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from biasmask.errors import BiasmaskError
-from biasmask.report.mask_overlap import compare_runs, find_masked_runs
+from biasmask.report.mask_overlap import compare_runs
+from biasmask.report.masked_runs import MaskedRun, find_masked_runs
 from biasmask.report.overlap_page import pair_table, summary_table, write_overlap_csv, write_overlap_page
+
+
+def by_setting(run: MaskedRun) -> tuple[str, ...]:
+    """Runs of one method and attribute stand side by side."""
+    return tuple(str(run.run.get(name) or "") for name in ("label", "attribute", "seed"))
 
 
 def main() -> int:
@@ -24,16 +30,20 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console()
     try:
-        runs = find_masked_runs(arguments.folders)
+        runs = sorted(find_masked_runs(arguments.folders), key=by_setting)
         if len(runs) < 2:
-            print(f"error: {len(runs)} run with a block mask below these folders; it takes two", file=sys.stderr)
+            print(f"error: {len(runs)} run with a mask below these folders; it takes two", file=sys.stderr)
             return 2
         overlaps = compare_runs(runs)
         if pairs := pair_table(overlaps):
             console.print(pairs)
         console.print(summary_table(overlaps))
         console.print(
-            Text("IoU: pruned in both of pruned in either; chance: of random masks; heads: rank correlation", style="dim")
+            Text(
+                "IoU: taken in both of taken in either; chance: of random masks; z: above chance in the same matrices; "
+                "heads, blocks: rank correlation",
+                style="dim",
+            )
         )
         for reason in dict.fromkeys(overlap.reason for overlap in overlaps if overlap.reason):
             console.print(Text(f"  note: {reason}", style="dim"))

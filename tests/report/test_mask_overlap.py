@@ -16,15 +16,9 @@ from scipy.stats import spearmanr
 from test_report_html import Outline
 
 from biasmask.errors import StoreError
-from biasmask.report.mask_overlap import (
-    MaskedRun,
-    chance_iou,
-    compare_masks,
-    compare_runs,
-    find_masked_runs,
-    jaccard,
-    rank_correlation,
-)
+from biasmask.report.mask_chance import chance_iou
+from biasmask.report.mask_overlap import compare_masks, compare_runs, jaccard, rank_correlation
+from biasmask.report.masked_runs import MaskedRun, find_masked_runs
 from biasmask.report.overlap_page import CSV_COLUMNS, summaries, write_overlap_csv, write_overlap_page
 from tests.conftest import REPOSITORY
 
@@ -115,9 +109,9 @@ def test_runs_of_a_sweep_are_found_and_told_apart(tmp_path: Path) -> None:
     assert [run.name for run in runs] == ["0", "1", "2", "3"]
     overlaps = compare_runs(runs)
     assert len(overlaps) == 6 and [o.same_setting for o in overlaps] == [True, False, False, False, False, False]
-    seeds, settings = summaries(overlaps)
+    seeds, methods, settings = summaries(overlaps)
     assert seeds.pairs == 1 and "block pruning, frozen" in seeds.title and seeds.title.endswith("other seeds")
-    assert (settings.title, settings.pairs) == ("different settings", 5)
+    assert (methods.title, methods.pairs, settings.title, settings.pairs) == ("other methods", 3, "different settings", 2)
     (tmp_path / "1" / "overrides.txt").write_text("seed=1\ndebias.prune.optimizer.lr=0.1\n", encoding="utf-8")
     assert not any(o.same_setting for o in compare_runs(find_masked_runs([tmp_path / "0", tmp_path / "1"])))
 

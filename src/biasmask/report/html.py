@@ -8,15 +8,19 @@ from markupsafe import Markup
 
 from biasmask.files import write_atomically
 from biasmask.report import formats, provenance
+from biasmask.report.bias_map import read_bias_map
 from biasmask.report.block_section import block_content
+from biasmask.report.class_section import class_gaps, class_views
 from biasmask.report.metric_names import SMALL_N
+from biasmask.report.plot_bias_map import bias_map_content
 from biasmask.report.plot_history import curve_panels
 from biasmask.report.plot_intervals import StripPlot, interval_plots, model_class, test_set_plot
 from biasmask.report.plot_mask import density_of, mask_map
 from biasmask.report.plot_scores import histogram_figure, roc_figure
 from biasmask.report.run_folder import RunFolder, load_run_folder
+from biasmask.report.selection_section import stage_choices
 from biasmask.report.tables import compare, make_row
-from biasmask.report.verdict import find_gap, judge
+from biasmask.report.verdict import Verdict, find_gap, judge
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -75,7 +79,8 @@ def page_content(run: RunFolder) -> dict[str, Any]:
     """Everything that the template shows."""
     first = run.test_sets[0]
     tables = {test_set: compare(run, test_set) for test_set in run.test_sets}
-    styles = ("report.css", *(("text.css",) if run.blocks else ()))
+    bias_map = read_bias_map(run.path)
+    styles = ("report.css", *(("text.css",) if run.blocks or bias_map else ()))
     views = [(test_set, attribute) for test_set in run.test_sets for attribute in run.attributes]
     return {
         "css": Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in styles)),
@@ -84,20 +89,25 @@ def page_content(run: RunFolder) -> dict[str, Any]:
         "title": title(run),
         "first": first,
         "verdicts": {test_set: judge(run, test_set) for test_set in run.test_sets},
+        "other_verdicts": other_verdicts(run),
         "facts": provenance.facts(run),
         "stages": provenance.stage_rows(run),
         "untouched": provenance.untouched_note(run),
         "tables": tables,
         "small_n": SMALL_N,
-        "interval_plots": interval_plots(run, tables[first]),
+        "interval_plots": [(name, plots) for name in run.debiased if (plots := interval_plots(run, tables[first], name))],
+        "class_gaps": class_gaps(run),
+        "class_views": class_views(run),
         "test_set_plot": gaps_by_test_set(run),
         "rocs": [figure for view in views if (figure := roc_figure(run, *view))],
         "histograms": [drawn for view in views if (drawn := histogram_figure(run, *view))],
         "mask_map": mask_map(run.mask) if run.mask else None,
         **block_content(run.blocks),
+        **bias_map_content(bias_map),
         "mask_facts": provenance.mask_facts(run.mask) if run.mask else [],
         "density_of": density_of,
         "curves": curve_panels(run.history),
+        "stage_choices": stage_choices(run),
         "threshold_facts": provenance.threshold_facts(run),
         "count_tables": provenance.count_tables(run),
         "other_checks": provenance.other_checks(run.checker or {}),
@@ -108,8 +118,19 @@ def page_content(run: RunFolder) -> dict[str, Any]:
 def title(run: RunFolder) -> str:
     """Data set, attribute and method as far as they are known, such as `ham10000 by age: bmft`."""
     dataset, method = str(run.run.get("dataset") or ""), str(run.run.get("label") or run.run.get("method") or "")
-    head = " by ".join(word for word in (dataset or "Report", run.attribute) if word)
+    head = " by ".join(word for word in (dataset or "Report", " and ".join(run.debiased)) if word)
     return ": ".join(word for word in (head, method) if word)
+
+
+def other_verdicts(run: RunFolder) -> list[tuple[str, Verdict]]:
+    """The verdicts on further test sets, and on further attributes that were debiased, each with what it speaks of."""
+    found = []
+    for test_set in run.test_sets:
+        for attribute in run.debiased or [None]:
+            if test_set != run.test_sets[0] or attribute != run.attribute:
+                words = [test_set] * (len(run.test_sets) > 1) + [str(attribute)] * (len(run.debiased) > 1)
+                found.append((", ".join(words), judge(run, test_set, attribute)))
+    return found
 
 
 def gaps_by_test_set(run: RunFolder) -> StripPlot | None:

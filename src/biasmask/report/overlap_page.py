@@ -16,7 +16,9 @@ from rich.text import Text
 from biasmask.files import write_atomically
 from biasmask.report.formats import count, number
 from biasmask.report.html import TEMPLATES, environment
-from biasmask.report.mask_overlap import SETTINGS, Chance, MaskedRun, Overlap
+from biasmask.report.mask_chance import Chance
+from biasmask.report.mask_overlap import Overlap
+from biasmask.report.masked_runs import SETTINGS, MaskedRun
 from biasmask.report.plot_blocks import STRONGEST, text
 from biasmask.report.svg import element
 from biasmask.report.tables import plain
@@ -26,7 +28,7 @@ MOST_PAIRS = 45  # in the terminal: of 10 runs
 CSV_COLUMNS = (
     "first", "second", "first_seed", "second_seed", "same_setting", "iou", "chance_anywhere", "chance_anywhere_low",
     "chance_anywhere_high", "chance_within", "chance_within_low", "chance_within_high", "iou_attention", "iou_neurons",
-    "spearman_heads", "n_heads", "reason",
+    "spearman_heads", "n_heads", "reason", "kind", "unit", "z_anywhere", "z_within", "spearman_blocks", "n_blocks", "same_base",
 )  # fmt: skip
 
 
@@ -40,6 +42,8 @@ class Summary:
     anywhere: float
     within: float
     spearman: float
+    z_within: float
+    spearman_blocks: float
 
 
 def summaries(overlaps: Sequence[Overlap]) -> list[Summary]:
@@ -48,8 +52,8 @@ def summaries(overlaps: Sequence[Overlap]) -> list[Summary]:
     kinds: dict[str, list[Overlap]] = {}
     for overlap in overlaps:
         words = setting_words(overlap.first, runs) or "one setting"
-        kinds.setdefault(f"{words}: other seeds" if overlap.same_setting else "different settings", []).append(overlap)
-    ordered = sorted(kinds.items(), key=lambda kind: kind[0] == "different settings")
+        kinds.setdefault(f"{words}: other seeds" if overlap.same_setting else overlap.kind, []).append(overlap)
+    ordered = sorted(kinds.items(), key=lambda kind: (not kind[1][0].same_setting, kind[0] == "different settings"))
     return [
         Summary(
             title,
@@ -58,6 +62,8 @@ def summaries(overlaps: Sequence[Overlap]) -> list[Summary]:
             finite_mean([o.anywhere.mean for o in own]),
             finite_mean([o.within.mean for o in own]),
             finite_mean([o.spearman for o in own]),
+            finite_mean([o.z_within for o in own]),
+            finite_mean([o.spearman_blocks for o in own]),
         )
         for title, own in ordered
     ]
@@ -82,7 +88,7 @@ def setting_words(run: MaskedRun, runs: Sequence[MaskedRun]) -> str:
 def summary_table(overlaps: Sequence[Overlap]) -> Table:
     table = headed("pairs of runs", "pairs")
     for row in summaries(overlaps):
-        values = (row.iou, row.anywhere, row.within, row.spearman)
+        values = (row.iou, row.anywhere, row.within, row.z_within, row.spearman, row.spearman_blocks)
         table.add_row(Text(row.title), count(row.pairs), *map(or_dash, values))
     return table
 
@@ -93,7 +99,8 @@ def pair_table(overlaps: Sequence[Overlap]) -> Table | None:
         return None
     table = headed("first", "second")
     for overlap in overlaps:
-        cells = [or_dash(overlap.iou), chance_words(overlap.anywhere), chance_words(overlap.within), or_dash(overlap.spearman)]
+        cells = [or_dash(overlap.iou), chance_words(overlap.anywhere), chance_words(overlap.within)]
+        cells += map(or_dash, (overlap.z_within, overlap.spearman, overlap.spearman_blocks))
         table.add_row(Text(overlap.first.name), Text(overlap.second.name), *cells)
     return table
 
@@ -102,7 +109,7 @@ def headed(first: str, second: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold")
     table.add_column(second, overflow="fold", justify="right" if second == "pairs" else "left")
-    for name in ("IoU", "chance anywhere", "in same matrices", "heads"):
+    for name in ("IoU", "chance anywhere", "in same matrices", "z", "heads", "blocks"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
@@ -131,6 +138,8 @@ def write_overlap_csv(overlaps: Sequence[Overlap], file: Path) -> Path:
             [
                 o.first.name, o.second.name, o.first.run.get("seed"), o.second.run.get("seed"), int(o.same_setting), plain(o.iou),
                 *chances, plain(o.attention), plain(o.neurons), plain(o.spearman), o.n_heads, o.reason or "",
+                o.kind, o.first.unit, plain(o.z_anywhere), plain(o.z_within), plain(o.spearman_blocks), o.n_blocks,
+                int(o.first.source is not None and o.first.source == o.second.source),
             ]
         )  # fmt: skip
     write_atomically(file, lines.getvalue())
@@ -145,8 +154,12 @@ def write_overlap_page(runs: Sequence[MaskedRun], overlaps: Sequence[Overlap], f
         overlaps=overlaps,
         summaries=summaries(overlaps),
         number_of={id(run): place + 1 for place, run in enumerate(runs)},
-        iou=pair_matrix("IoU of pruned blocks", runs, overlaps, lambda o: o.iou, lambda o: excess(o.iou, o.within.mean)),
+        iou=pair_matrix("IoU of masks", runs, overlaps, lambda o: o.iou, lambda o: excess(o.iou, o.within.mean)),
         spearman=pair_matrix("Rank correlation of heads", runs, overlaps, lambda o: o.spearman, lambda o: o.spearman),
+        blocks=pair_matrix(
+            "Rank correlation of blocks", runs, overlaps, lambda o: o.spearman_blocks, lambda o: o.spearman_blocks
+        ),
+        units=sorted({run.unit for run in runs}),
         or_dash=or_dash,
         chance_words=chance_words,
         id=id,

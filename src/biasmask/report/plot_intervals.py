@@ -36,12 +36,13 @@ class StripPlot:
     axis: Markup
 
 
-def interval_plots(run: RunFolder, sections: list[Section]) -> list[StripPlot]:
-    """Gaps, then TPR and FPR by group, of the attribute of the first section that has one.
+def interval_plots(run: RunFolder, sections: list[Section], attribute: str | None = None) -> list[StripPlot]:
+    """Gaps, then TPR and FPR by group, of an attribute, by default the (first) debiased one.
 
     Gaps share an axis from zero to the largest bound; rates have the axis 0 to 1, so that groups and metrics compare.
     """
-    own = [row for section in sections for row in section.rows if row.key.attribute == run.attribute]
+    attribute = attribute or run.attribute
+    own = [row for section in sections for row in section.rows if row.key.attribute == attribute]
     gaps = [row for row in own if row.key.group is None and row.key.metric != "auroc_worst_group"]
     plots = [strip_plot(run, "Gaps between groups (0 is equal)", gaps, upper=None)] if gaps else []
     for metric, title in (("tpr", "TPR by group (higher is better)"), ("fpr", "FPR by group (lower is better)")):

@@ -52,14 +52,14 @@ class HistogramFigure:
 
 
 def roc_figure(run: RunFolder, test_set: str, attribute: str) -> RocFigure | None:
-    """ROC curves of all groups, a panel for each model; None without predictions."""
+    """ROC curves of all groups, a panel for each model; None without predictions, or without one score for all."""
     panels = []
     groups = run.groups(attribute)
     for model in run.models:
         frame = run.predictions(model, test_set)
-        if frame is None or f"attribute:{attribute}" not in frame:
+        if frame is None or f"attribute:{attribute}" not in frame or "score" not in frame:
             continue
-        threshold = run.threshold_of(model)
+        threshold = run.threshold_of(model, test_set)
         curves = [roc_group(frame, attribute, group, threshold, place) for place, group in enumerate(groups)]
         label = f"ROC curves of {model} on {test_set} by {attribute}: " + "; ".join(
             f"{group} AUROC {auroc_words(run, model, test_set, attribute, group)}" for group in groups
@@ -152,7 +152,7 @@ def histogram_figure(run: RunFolder, test_set: str, attribute: str) -> Histogram
     """Score histograms by group and target, each panel on its own vertical scale; None without predictions."""
     column = f"attribute:{attribute}"
     frames = {model: run.predictions(model, test_set) for model in run.models}
-    if any(frame is None or column not in frame for frame in frames.values()):
+    if any(frame is None or column not in frame or "score" not in frame for frame in frames.values()):
         return None
     rows = []
     for group in run.groups(attribute):

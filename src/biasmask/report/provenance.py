@@ -30,7 +30,7 @@ class StageRow:
 
 @dataclass(frozen=True)
 class CountTable:
-    """Group x target counts of one attribute: a row a group, two columns a split."""
+    """Group x target counts of one attribute: a row a group, a column a class and split."""
 
     attribute: str
     splits: list[str]
@@ -76,18 +76,31 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     pairs = [
         ("Data set", read.get("dataset")),
         ("Target", " / ".join(map(str, read.get("class_names") or []))),
-        ("Attribute", run.attribute),
-        ("Groups", ", ".join(run.groups(run.attribute)) if run.attribute else None),
+        ("Attribute" if len(run.debiased) < 2 else "Attributes", ", ".join(run.debiased)),
+        ("Groups", "; ".join(", ".join(run.groups(attribute)) for attribute in run.debiased)),
         ("Method", read.get("method")),
+        ("Debias split", debias_share(read)),
+        ("Further test sets", ", ".join(map(str, read.get("extra_tests") or []))),
         ("Backbone", f"{backbone}, {size} px" if backbone and size else backbone),
         ("Seed", read.get("seed")),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 
 
+def debias_share(read: Mapping[str, Any]) -> str | None:
+    """How much of the debias split was used, where it wasn't all of it."""
+    share, rows = read.get("debias_share"), read.get("debias_rows")
+    return None if share in (None, 1) else f"{percent(float(share), 0)} of it, {count(rows)} rows"
+
+
 def threshold_facts(run: RunFolder) -> list[tuple[str, str]]:
-    """The frozen threshold of each model."""
-    return [(model, number(run.threshold_of(model))) for model in run.models]
+    """The frozen threshold of each model, with more than two classes those of all classes."""
+    facts = []
+    for model in run.models:
+        own = run.threshold.get(model)
+        of_classes = ", ".join(f"{name} {number(value)}" for name, value in own.items()) if isinstance(own, dict) else ""
+        facts.append((model, of_classes or number(run.threshold_of(model))))
+    return facts
 
 
 def mask_facts(mask: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -149,7 +162,7 @@ def count_tables(run: RunFolder) -> list[CountTable]:
     names = class_names(run)
     attributes = list(dict.fromkeys(name for split in counts.values() for name in split))
     tables = []
-    for attribute in sorted(attributes, key=lambda name: name != run.attribute):
+    for attribute in sorted(attributes, key=lambda name: name not in run.debiased):
         splits = [split for split in counts if attribute in counts[split]]
         groups = dict.fromkeys(group for split in splits for group in counts[split][attribute])
         rows = []
@@ -169,7 +182,7 @@ def count_tables(run: RunFolder) -> list[CountTable]:
 
 
 def class_names(run: RunFolder) -> list[str]:
-    """Names of the negative and the positive class."""
+    """Names of the classes: the negative and the positive one, or those of more than two."""
     named = (run.checker or {}).get("class_names") or run.run.get("class_names") or ("negative", "positive")
     return [str(name) for name in named]
 

@@ -87,6 +87,7 @@ class RunFolder:
     checker: dict[str, Any] | None
     texts: dict[str, str]
     blocks: dict[str, Any] | None = None  # block_mask.json
+    selection: dict[str, Any] | None = None  # selection.json
 
     @property
     def models(self) -> list[str]:
@@ -113,15 +114,38 @@ class RunFolder:
     @property
     def test_sets(self) -> list[str]:
         """Test sets in the order of the file, the split `test` first; splits used in training only if nothing else."""
-        splits = list(dict.fromkeys(key.split for key in self.keys))
+        splits = [split for split in self._splits if not self._is_class(split)]
         tests = [split for split in splits if split not in TRAINING_SPLITS] or splits
         return sorted(tests, key=lambda split: split != "test")
 
     @property
+    def _splits(self) -> list[str]:
+        return list(dict.fromkeys(key.split for key in self.keys))
+
+    def _is_class(self, split: str) -> bool:
+        """Whether a split is a class of another one, such as `test:melanoma` beside `test`."""
+        whole, colon, _ = split.partition(":")
+        return bool(colon) and whole in self._splits
+
+    def class_sets(self, test_set: str) -> list[tuple[str, str]]:
+        """With more than two classes: first part of the keys of each class on a test set, and its name; else empty."""
+        head = f"{test_set}:"
+        return [(split, split.removeprefix(head)) for split in self._splits if split.startswith(head) and self._is_class(split)]
+
+    @property
     def attributes(self) -> list[str]:
-        """Attributes that have figures, the debiased one first."""
+        """Attributes that have figures, the debiased ones first."""
         found = dict.fromkeys(key.attribute for key in self.keys if key.attribute is not None)
-        return sorted(found, key=lambda attribute: attribute != self.attribute)
+        order = self.debiased
+        return sorted(found, key=lambda attribute: order.index(attribute) if attribute in order else len(order))
+
+    @property
+    def debiased(self) -> list[str]:
+        """The attributes that were debiased; in most runs the one."""
+        named = self.run.get("attributes")
+        if named:
+            return [str(name) for name in named]
+        return [self.attribute] if self.attribute else []
 
     @property
     def attribute(self) -> str | None:
@@ -143,20 +167,32 @@ class RunFolder:
     def difference(self, key: MetricKey | str) -> Estimate | None:
         return self.differences.get(str(key)) if self.compares else None
 
-    def threshold_of(self, model: str) -> float:
+    def threshold_of(self, model: str, test_set: str = "") -> float:
+        """The frozen threshold of a model; with more than two classes that of the class in `test:<class>`, else NaN."""
         value = self.threshold.get(model)
+        if isinstance(value, dict):
+            value = value.get(test_set.partition(":")[2])
         return math.nan if value is None else float(value)
 
     def predictions(self, model: str, test_set: str) -> pd.DataFrame | None:
-        """The stored predictions of a model on a test set, or None where there are none."""
-        file = self.path / "predictions" / f"{model}_{test_set}.parquet"
+        """The stored predictions of a model on a test set, or None where there are none.
+
+        Of `test:<class>` as those of two classes: score and target of the class against the rest.
+        """
+        whole, _, class_name = test_set.partition(":")
+        file = self.path / "predictions" / f"{model}_{whole}.parquet"
         if not file.is_file():
             return None
         try:
-            return pd.read_parquet(file)
+            frame = pd.read_parquet(file)
         except Exception as error:  # pyarrow raises its own classes for a file that is cut off
             why = f"{file}: can't be read as Parquet ({first_line(error)}); run the evaluation again"
             raise StoreError(why) from error
+        columns = [name for name in frame if name.startswith("score:")]
+        if class_name and f"score:{class_name}" in columns:
+            own = columns.index(f"score:{class_name}")
+            return frame.assign(score=frame[columns[own]], target=(frame["target"] == own).astype("int64"))
+        return frame
 
 
 def load_run_folder(run_dir: Path | str) -> RunFolder:
@@ -195,6 +231,7 @@ def load_run_folder(run_dir: Path | str) -> RunFolder:
         checker=read_json(path / "checker.json"),
         texts={name: read_text(path / name) for name in TEXT_FILES},
         blocks=read_json(path / "block_mask.json"),
+        selection=read_json(path / "selection.json"),
     )
 
 

@@ -61,19 +61,20 @@ class Section:
 
 
 def compare(run: RunFolder, test_set: str) -> list[Section]:
-    """Lay out the figures of a test set: gaps of the debiased attribute, its groups, overall, then other attributes.
+    """Lay out the figures of a test set: gaps of each debiased attribute, its groups, overall, then other attributes.
 
     Returns:
         Sections in reading order; sections with no row are left out.
     """
     keys = [key for key in run.keys if key.split == test_set]
     sections = []
-    for attribute in run.attributes[:1]:
+    debiased = [attribute for attribute in run.attributes if attribute in run.debiased] or run.attributes[:1]
+    for attribute in debiased:
         sections += attribute_sections(run, keys, attribute)
     overall = sorted((key for key in keys if key.attribute is None), key=lambda key: place(key.metric))
     sections.append(Section("Overall", [make_row(run, key) for key in overall]))
-    for attribute in run.attributes[1:]:
-        sections += attribute_sections(run, keys, attribute)
+    for attribute in run.attributes:
+        sections += attribute_sections(run, keys, attribute) if attribute not in debiased else []
     return [section for section in sections if section.rows]
 
 

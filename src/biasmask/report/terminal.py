@@ -9,8 +9,8 @@ from rich.text import Text
 
 from biasmask.report.block_section import kept_words
 from biasmask.report.formats import count, interval, number, percent, signed
-from biasmask.report.run_folder import Estimate, load_run_folder
-from biasmask.report.tables import Row, compare
+from biasmask.report.run_folder import Estimate, MetricKey, RunFolder, load_run_folder
+from biasmask.report.tables import Row, compare, make_row
 from biasmask.report.verdict import judge
 
 STYLES = {"better": "green", "worse": "bold red", "changed": "yellow"}
@@ -46,7 +46,7 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
         table.add_column("n (positive)" if wide else "n", justify="right", no_wrap=True)
         reasons: dict[str, None] = {}
         sections = compare(run, test_set)
-        shown = [section for section in sections if section.rows[0].key.attribute in (None, run.attribute)]
+        shown = [section for section in sections if section.rows[0].key.attribute in (None, *run.debiased)]
         for section in shown:
             table.add_row(Text(section.title, style="bold"))
             for row in section.rows:
@@ -59,14 +59,34 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
             console.print(Text(f"  note: {reason}", style="dim"))
         if any(row.small for section in shown for row in section.rows):
             console.print(Text("  * rests on fewer than 30 samples", style="dim"))
+        for attribute in run.debiased if run.class_sets(test_set) else []:
+            console.print(class_table(run, test_set, attribute))
     if run.blocks:
         console.print(Text(kept_words(run.blocks)))
         for warning in run.blocks.get("warnings") or []:
             console.print(Text(f"  warning: {warning}", style="yellow"))
     for test_set in run.test_sets:
-        verdict = judge(run, test_set)
-        prefix = f"{test_set}: " if len(run.test_sets) > 1 else ""
-        console.print(Text(prefix + verdict.sentence, style=VERDICT_STYLES.get(verdict.state, "bold")))
+        for attribute in run.debiased or [None]:
+            verdict = judge(run, test_set, attribute)
+            words = [test_set] * (len(run.test_sets) > 1) + [str(attribute)] * (len(run.debiased) > 1)
+            prefix = f"{', '.join(words)}: " if words else ""
+            console.print(Text(prefix + verdict.sentence, style=VERDICT_STYLES.get(verdict.state, "bold")))
+
+
+def class_table(run: RunFolder, test_set: str, attribute: str) -> Table:
+    """With more than two classes: the verdict's gap of each class against the rest."""
+    title = Text(f"Class by class on {test_set}: equalized-odds gap (mean) by {attribute}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for model in run.models:
+        table.add_column(Text(model), justify="right", no_wrap=True)
+    if run.compares:
+        table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    for split, name in run.class_sets(test_set):
+        row = make_row(run, MetricKey(split, "equalized_odds_mean", attribute))
+        table.add_row(Text(name), *row_cells(row, run.compares, wide=False)[1:])
+    return table
 
 
 def row_cells(row: Row, compares: bool, wide: bool) -> list[Text]:

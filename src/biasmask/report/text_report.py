@@ -10,9 +10,11 @@ from markupsafe import Markup
 
 from biasmask.files import write_atomically
 from biasmask.report import provenance
+from biasmask.report.bias_map import read_bias_map
 from biasmask.report.block_section import block_content
 from biasmask.report.formats import count
 from biasmask.report.html import TEMPLATES, environment
+from biasmask.report.plot_bias_map import bias_map_content
 from biasmask.report.plot_history import curve_panels
 from biasmask.report.plot_intervals import StripPlot, draw_axis, draw_row, model_class
 from biasmask.report.svg import ticks
@@ -74,6 +76,7 @@ def text_content(run: TextRun) -> dict[str, Any]:
         "digits_of": digits_of,
         "p_value": run.p_value,
         **block_content(run.blocks),
+        **bias_map_content(read_bias_map(folder.path)),
         "curves": curve_panels(folder.history),
         "sentences": sentence_table(run),
         "exclusions": list(exclusions(checker.get("excluded") or checker.get("exclusions") or {})),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import pandas as pd
 import torch
 
 from biasmask.metrics.collapse import AUROC_CHANCE, collapse_report
@@ -38,7 +40,7 @@ class Verdict:
         return f"{self.headline} {self.groups}".strip()
 
 
-def judge(run: RunFolder, test_set: str | None = None) -> Verdict:
+def judge(run: RunFolder, test_set: str | None = None, attribute: str | None = None) -> Verdict:
     """Say in words what the paired intervals show on one test set.
 
     A gap fell or rose when the interval of its paired difference leaves out zero, and a group got worse in a rate when
@@ -48,15 +50,17 @@ def judge(run: RunFolder, test_set: str | None = None) -> Verdict:
     Args:
         run: The folder to judge.
         test_set: Name of the test set; the first one by default.
+        attribute: The attribute whose gap is judged; the (first) debiased one by default.
 
     Returns:
         The verdict; state `undefined` where the gap has no value, `single` where there is one model only.
     """
     test_set = test_set or run.test_sets[0]
-    gap_key = find_gap(run, test_set)
+    attribute = attribute or run.attribute
+    gap_key = find_gap(run, test_set, attribute)
     if not run.compares:
         return Verdict("single", describe_single(run, test_set, gap_key))
-    worse, better, not_judged = group_changes(run, test_set)
+    worse, better, not_judged = group_changes(run, test_set, attribute)
     collapse = find_collapse(run, test_set)
     if collapse:
         gap = run.estimate(run.final, gap_key) if gap_key else None
@@ -74,9 +78,10 @@ def judge(run: RunFolder, test_set: str | None = None) -> Verdict:
     return Verdict(state, headline.strip(), groups, kind, worse, better, not_judged)
 
 
-def find_gap(run: RunFolder, test_set: str) -> MetricKey | None:
+def find_gap(run: RunFolder, test_set: str, attribute: str | None = None) -> MetricKey | None:
     """The gap that the verdict speaks of: equalized odds (mean), else the first other one that was computed."""
-    keys = [MetricKey(test_set, gap, run.attribute) for gap in GAPS if run.attribute]
+    attribute = attribute or run.attribute
+    keys = [MetricKey(test_set, gap, attribute) for gap in GAPS if attribute]
     return next((key for key in keys if run.estimate(run.final, key) is not None), None)
 
 
@@ -116,14 +121,14 @@ def describe_auroc(run: RunFolder, test_set: str) -> str:
     return f"AUROC {verb} by {size}" + (f" ({shown})." if shown else ".")
 
 
-def group_changes(run: RunFolder, test_set: str) -> tuple[list[str], list[str], list[str]]:
+def group_changes(run: RunFolder, test_set: str, attribute: str | None) -> tuple[list[str], list[str], list[str]]:
     """Group and metric of each change for the worse, for the better, and of each that can't be judged."""
     worse: list[str] = []
     better: list[str] = []
     not_judged: list[str] = []
-    for group in run.groups(run.attribute) if run.attribute else []:
+    for group in run.groups(attribute) if attribute else []:
         for metric in WORSE:
-            key = MetricKey(test_set, metric, run.attribute, group)
+            key = MetricKey(test_set, metric, attribute, group)
             if run.estimate(run.final, key) is None:
                 continue
             before, after, difference = run.estimate(run.base, key), run.estimate(run.final, key), run.difference(key)
@@ -175,13 +180,19 @@ def find_collapse(run: RunFolder, test_set: str) -> str:
     if all(frame is not None and not frame.empty for frame in frames):
         base, final = (frame.set_index("row") for frame in frames if frame is not None)
         final = final.loc[base.index]
-        score, base_score = (torch.tensor(frame["score"].to_numpy(dtype=float)) for frame in (final, base))
+        score, base_score = (torch.tensor(scores_in(frame)) for frame in (final, base))
         collapsed, text = collapse_report(score, base_score, torch.tensor(base["target"].to_numpy()))
         return text.removeprefix("collapsed: ") if collapsed else ""
     before, after = (run.estimate(model, f"{test_set}/auroc") for model in (run.base, run.final))
     if before is None or after is None or not after.value < AUROC_CHANCE <= before.value:
         return ""
     return f"AUROC fell from {number(before.value)} to {number(after.value)}"
+
+
+def scores_in(frame: pd.DataFrame) -> np.ndarray:
+    """The score of each row, (n,), or the scores of more than two classes, (n, C)."""
+    columns = "score" if "score" in frame else [name for name in frame if name.startswith("score:")]
+    return frame[columns].to_numpy(dtype=float)
 
 
 def describe_single(run: RunFolder, test_set: str, gap_key: MetricKey | None) -> str:

@@ -1,0 +1,176 @@
+"""Figures of a method over its runs, and its paired differences to another: from predictions, else from each run's figures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import pandas as pd
+
+from biasmask.metrics.seed_comparison import compare_runs_paired, summarize_runs
+from biasmask.report.metric_names import NAMES, MetricName
+from biasmask.report.run_folder import Estimate, MetricKey
+from biasmask.report.sweep_runs import SweepRun, Unit
+from biasmask.report.text_folder import pooling_words, seat_of
+from biasmask.report.text_tables import NAMES as TEXT_NAMES
+from biasmask.report.text_tables import text_name
+from biasmask.report.value_statistics import compare_values, summarize_values
+
+TEXT = "text"  # the one test set of a text run, whose figures rest on benchmarks of their own
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How intervals are made."""
+
+    n_bootstrap: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of each of several runs: the base models, or what a method made of them."""
+
+    runs: Mapping[Unit, SweepRun]
+    is_base: bool = False
+
+    def model(self, run: SweepRun) -> str:
+        return run.folder.base if self.is_base else run.folder.final
+
+    def at(self, units: Sequence[Unit]) -> "Side":
+        return Side({unit: self.runs[unit] for unit in units}, self.is_base)
+
+    def estimates(self, key: str) -> list[Estimate]:
+        """A figure in each run; one that a run doesn't have is undefined."""
+        absent = Estimate(reason="not measured")
+        return [run.folder.estimate(self.model(run), key) or absent for run in self.runs.values()]
+
+    def frames(self, test_set: str) -> list[pd.DataFrame] | None:
+        """The predictions of each run, or None where a run has none."""
+        found = [run.folder.predictions(self.model(run), test_set) for run in self.runs.values()]
+        return None if any(frame is None for frame in found) or not found else found  # type: ignore[return-value]
+
+    @property
+    def thresholds(self) -> list[Any]:
+        return [run.folder.threshold.get(self.model(run)) for run in self.runs.values()]
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        run = next(iter(self.runs.values()))
+        return {name: tuple(groups) for name, groups in (run.run.get("group_names") or {}).items()}
+
+    def keys(self, test_set: str) -> list[str]:
+        """Keys of a test set, of each of its classes too, in the order of the first run that has them."""
+        found = dict.fromkeys(key for run in self.runs.values() for key in run.folder.estimates[self.model(run)])
+        return [key for key in found if test_set == TEXT or key.split("/")[0].split(":")[0] == test_set]
+
+
+def figure_name(key: str) -> MetricName:
+    """Label and direction of a figure of either family; SEAT figures tell their test and pooling.
+
+    >>> figure_name("test/auroc").direction, figure_name("seat_mean/mean_abs_effect_size/gender").label
+    (1, 'Mean |d|, mean pooling')
+    """
+    parts = MetricKey.parse(key)
+    name = TEXT_NAMES.get(f"{parts.split}/{parts.metric}") or NAMES.get(parts.metric) or text_name(parts)
+    if (seat := seat_of(parts.split.replace("lean_", "seat_"))) is None:
+        return name
+    words = f"SEAT {seat[0]}" if seat[0] else name.label.partition(":")[0]
+    return MetricName(f"{words}, {pooling_words(seat[1])}", name.direction)
+
+
+def summarize(side: Side, test_set: str, draws: Draws) -> tuple[dict[str, dict[str, Any]], str]:
+    """Each figure of a side over its runs.
+
+    Returns:
+        key -> mean, spread, interval, the value of each run, n; and what the interval is of: `bootstrap` (rows and runs) or
+        `student` (runs alone, where predictions are missing or no draws are asked for).
+    """
+    frames = side.frames(test_set) if draws.n_bootstrap else None
+    drawn = {}
+    if frames is not None:
+        drawn = summarize_runs(
+            frames, side.thresholds, side.groups, test_set, draws.n_bootstrap, draws.confidence, draws.seed
+        )  # fmt: skip
+    found = {}
+    for key in side.keys(test_set):
+        estimates = side.estimates(key)
+        values = [estimate.value for estimate in estimates]
+        summary = drawn.get(key) or summarize_values(values, draws.confidence)
+        reason = summary.reason or next((estimate.reason for estimate in estimates if estimate.reason), None)
+        found[key] = {
+            "mean": plain(summary.mean), "spread": plain(summary.spread), "low": plain(summary.low),
+            "high": plain(summary.high), "n_runs": summary.n_runs, "values": [plain(value) for value in values],
+            "n": smallest([estimate.n for estimate in estimates]),
+            "n_positive": smallest([estimate.n_positive for estimate in estimates]), "reason": reason,
+            "vs_base": None, "vs_reference": None,
+        }  # fmt: skip
+    return found, "bootstrap" if drawn else "student"
+
+
+def compare(one: Side, other: Side, test_set: str, draws: Draws) -> dict[str, dict[str, Any]]:
+    """`other` minus `one` in each figure, paired by unit.
+
+    A run that collapsed is a loss in every figure that has a better side, whatever its gap: a constant predictor has none.
+
+    Returns:
+        key -> difference, intervals, p of the sign-flip test over runs, wins and losses.
+    """
+    units = [unit for unit in other.runs if unit in one.runs]
+    if not units:
+        return {}
+    one, other = one.at(units), other.at(units)
+    pair = (one.frames(test_set), other.frames(test_set)) if draws.n_bootstrap else (None, None)
+    drawn, other_rows = {}, None
+    if pair[0] is not None and pair[1] is not None:
+        how = (draws.n_bootstrap, draws.confidence, draws.seed)
+        try:
+            drawn = compare_runs_paired(*pair, one.thresholds, other.thresholds, other.groups, test_set, *how)  # type: ignore[arg-type]
+        except ValueError as error:  # the two were judged on other rows: their own figures are all there is to compare
+            other_rows = f"not paired by row: {error}"
+    failed = [not other.is_base and run.collapse is not None for run in other.runs.values()]
+    found = {}
+    for key in other.keys(test_set):
+        if key not in one.keys(test_set):  # what only a debiased model has, as the cosine to the original
+            continue
+        before, after = (tuple(e.value for e in side.estimates(key)) for side in (one, other))
+        differences = [b - a for a, b in zip(before, after, strict=True)]
+        compared = drawn.get(key) or compare_values(differences, draws.confidence)
+        numbers = {name: plain(getattr(compared, name)) for name in ("value", "low", "high", "t_low", "t_high")}
+        wins = score(differences, figure_name(key).direction, failed)
+        reason = other_rows or compared.reason
+        test = {"p": plain(compared.p_value), "p_holm": None}
+        found[key] = {**numbers, **test, **wins, "n_runs": compared.n_runs, "reason": reason}
+    return found
+
+
+def score(differences: Sequence[float], better: int, failed: Sequence[bool]) -> dict[str, int | None]:
+    """In how many runs a figure got better, worse, or stayed; None for a figure with no better side.
+
+    >>> score([-0.1, -0.2, 0.0], -1, [False, True, False])
+    {'wins': 1, 'losses': 1, 'ties': 1}
+    """
+    if not better:
+        return {"wins": None, "losses": None, "ties": None}
+    pairs = [(d * better, f) for d, f in zip(differences, failed, strict=True) if f or math.isfinite(d)]
+    losses = sum(f or d < 0 for d, f in pairs)
+    wins = sum(not f and d > 0 for d, f in pairs)
+    return {"wins": wins, "losses": losses, "ties": len(pairs) - wins - losses}
+
+
+def plain(value: float | None) -> float | None:
+    """A number for JSON: undefined is null."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def smallest(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return min(known) if known else None
+
+
+def average(values: Sequence[float | None]) -> float | None:
+    """Mean of what is known, None where nothing is."""
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None

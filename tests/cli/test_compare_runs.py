@@ -1,0 +1,40 @@
+"""The commands that compare runs and make docs/results.md, in processes of their own."""
+
+import json
+from pathlib import Path
+
+from tests.cli.test_entry_points import run
+from tests.report.fake_sweep_runs import write_run, write_sweep
+
+
+def test_one_command_writes_every_format_and_prints_the_table(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", ("bmft", "full_ft"), (1, 2))
+    write_run(tmp_path / "sweep" / "9", "bmft", 1, overrides={"debias.edit_fraction": 0.05})
+    words = ("--out", str(tmp_path / "out"), "--reference", "full_ft", "--select", "smallest_gap", "--draws", "20")
+    done = run("scripts/compare_runs.py", str(tmp_path / "sweep"), *words)
+    assert done.returncode == 0, done.stderr
+    assert "full fine-tuning" in done.stdout and str(tmp_path / "out" / "compare.html") in done.stdout
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".html", ".json", ".md", ".tex"]
+    content = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert content["n_bootstrap"] == 20 and content["selection_rule"]["name"] == "smallest_gap"
+    done = run(
+        "scripts/compare_runs.py", str(tmp_path / "sweep"), "--out", str(tmp_path / "docs"), "--name", "ham", "--draws", "0"
+    )
+    assert done.returncode == 0 and [path.name for path in (tmp_path / "docs").iterdir()] == ["ham.json"]
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for words, shown in (
+        ((str(tmp_path / "nothing"),), "no such folder"),
+        ((str(tmp_path / "empty"),), "no finished run"),
+        ((str(tmp_path / "empty"), "--select", "nonsense"), "choose from"),
+    ):
+        done = run("scripts/compare_runs.py", *words)
+        assert done.returncode == 2 and done.stderr.startswith("error: ") and shown in done.stderr
+        assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_the_results_page_is_up_to_date() -> None:
+    done = run("scripts/write_results.py", "--check")
+    assert done.returncode == 0 and "up to date" in done.stdout
