@@ -188,6 +188,16 @@ class UserTable:
         return ["experiment=bmft", "data=csv", f"data.table={self.path}", "attribute=sex", *epochs]
 
 
+class ClassTable(UserTable):
+    """A table with a target of three classes and attributes of three and two groups."""
+
+    @property
+    def overrides(self) -> list[str]:
+        epochs = ["debias.impair.epochs=1", "debias.repair.epochs=2"]
+        target = ["data.target=diagnosis", "data.classes=[nv,mel,bkl]"]
+        return ["experiment=bmft", "data=csv", f"data.table={self.path}", *target, "attribute=site", *epochs]
+
+
 def make_user_table(folder: Path) -> UserTable:
     """80 PNG images of 40 x 36 pixels whose brightness tells the target; sex and target in every pairing in every split."""
     number = np.arange(80)
@@ -212,6 +222,32 @@ def make_user_table(folder: Path) -> UserTable:
 @pytest.fixture
 def user_table(tmp_path: Path) -> UserTable:
     return make_user_table(tmp_path)
+
+
+def make_class_table(folder: Path) -> UserTable:
+    """144 PNG images of three diagnoses, told by a brightness that leans on the site; all pairings twice a split."""
+    number = np.arange(144)
+    frame = pd.DataFrame(
+        {
+            "image": [f"images/{n:03d}.png" for n in number],
+            "diagnosis": np.array(["mel", "nv", "bkl"])[number % 3],
+            "site": np.array(["arm", "back", "face"])[number // 3 % 3],
+            "sex": np.where(number // 9 % 2, "female", "male"),
+            "split": np.array(["train", "debias", "val", "test"])[number // 18 % 4],
+        }
+    )
+    (folder / "mine" / "images").mkdir(parents=True)
+    for n in number:
+        noise = np.random.default_rng(n).integers(0, 80, (36, 40, 3)) + 60 * (n % 3) + 25 * (n // 3 % 3)
+        Image.fromarray(noise.astype(np.uint8)).save(folder / "mine" / "images" / f"{n:03d}.png")
+    table = ClassTable(folder / "mine" / "mine.csv", frame)
+    table.save()
+    return table
+
+
+@pytest.fixture
+def class_table(tmp_path: Path) -> UserTable:
+    return make_class_table(tmp_path)
 
 
 @pytest.fixture

@@ -76,12 +76,15 @@ def check_metrics(content: dict[str, Any], debiased: bool) -> None:
 def check_predictions(run: Any, debiased: bool) -> None:
     for model in ("base", "debiased") if debiased else ("base",):
         frame = pd.read_parquet(run.folder / "predictions" / f"{model}_test.parquet")
-        assert list(frame.columns) == ["row", "id", "score", "logit", "target", "attribute:skin_tone"]
+        decided = ["prediction"] if model == "debiased" and run.read("run.json")["needs_attribute"] else []
+        assert list(frame.columns) == ["row", "id", "score", "logit", "target", "attribute:skin_tone", *decided]
         assert len(frame) == 64 and frame["score"].between(0, 1).all() and frame["row"].dtype == "int64"
 
 
 def check_mask(run: Any) -> None:
     mask, info = load_file(run.folder / "mask.safetensors"), run.read("mask.json")
+    if info["kind"] == "soft":
+        return check_soft_mask(mask, info)
     assert all(tensor.dtype == torch.bool for tensor in mask.values())
     assert [t["name"] for t in info["tensors"]] and {t["name"] for t in info["tensors"]} == set(mask)
     assert sum(int(t.sum()) for t in mask.values()) == info["selected"] > 0
@@ -89,6 +92,14 @@ def check_mask(run: Any) -> None:
     assert not any(name.startswith("fc.") for name in mask), "the head is no part of the mask"
     if info["source"] in ("ratio", "random", "bias_only"):
         assert info["selected"] == pytest.approx(info["edit_fraction"] * info["parameters"], abs=1)
+
+
+def check_soft_mask(mask: dict[str, torch.Tensor], info: dict[str, Any]) -> None:
+    assert [t["name"] for t in info["tensors"]] and {t["name"] for t in info["tensors"]} == set(mask)
+    assert all(tensor.is_floating_point() and 0 <= float(tensor.min()) <= float(tensor.max()) <= 1 for tensor in mask.values())
+    assert sum(t.numel() for t in mask.values()) == info["parameters"] and info["selected"] is None
+    assert any(0 < tensor["density"] < 1 for tensor in info["tensors"])
+    assert any(name.startswith("fc.") for name in mask), "what of the head starts anew is read off its mask"
 
 
 def test_only_the_head_moves_in_repair(runner: Runner) -> None:

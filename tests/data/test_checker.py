@@ -125,6 +125,27 @@ def test_split_of_one_class(split, fatal):
     assert bool(report.errors) == fatal
 
 
+def three_classes(**columns) -> Table:
+    rows = table(**{"target": [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]} | columns)
+    return Table("hand", rows.frame, rows.root, ("nv", "mel", "bkl"), [])
+
+
+def test_counts_and_small_cells_of_three_classes():
+    report = check(three_classes(), minimum_cell=2)
+    assert report.counts["debias"]["sex"]["f"] == {"nv": 2, "mel": 0, "bkl": 1}
+    assert {"split": "debias", "attribute": "sex", "group": "f", "target": "mel", "count": 0} in report.small_cells
+    lines = [text for text in report.warnings if text.startswith("debias: sex=f")]
+    words = "debias: sex=f has fewer than 2 rows of 2 of 3 targets (mel 0, bkl 1)"
+    assert lines == [f"{words}: their rates are uncertain, with 0 rows undefined"]
+
+
+def test_an_absent_class_of_three_is_a_warning_until_one_is_left():
+    one_gone = check(three_classes(target=[0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 1, 2]))
+    assert "split 'val' has no row with the target 'bkl'" in one_gone.warnings and not one_gone.errors
+    two_gone = check(three_classes(target=[0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 1, 2]))
+    assert two_gone.errors == ["split 'val' has no row with the target 'mel' or 'bkl'"]
+
+
 def test_debias_split_of_one_group_is_fatal():
     rows = table()
     rows.frame.loc[:5, "raw:sex"] = "f"
@@ -137,6 +158,7 @@ def test_only_the_first_attribute_can_be_fatal():
     rows.frame.loc[:5, "raw:sex"] = "f"
     both = [encode_attribute("site", {}, rows), encode_attribute("sex", {}, rows)]
     assert check_table(rows, both).errors == []
+    assert len(check_table(rows, both, debiased=2).errors) == 1, "unless the second one is debiased too"
 
 
 def test_all_errors_stand_in_one_line():

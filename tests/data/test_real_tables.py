@@ -56,6 +56,19 @@ def test_fake_ham10000(tmp_path):
     assert report.errors == []
 
 
+def test_fake_ham10000_by_diagnosis(tmp_path):
+    fake_ham10000(tmp_path)
+    own = OmegaConf.merge(OmegaConf.load(CONFIGS / "ham10000.yaml"), OmegaConf.load(CONFIGS / "ham10000_diagnoses.yaml"))
+    OmegaConf.save(own, tmp_path / "own.yaml")
+    table, report = load_config(tmp_path / "own.yaml", tmp_path)
+    whole, _ = load_config(CONFIGS / "ham10000.yaml", tmp_path)
+    assert table.class_names == ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
+    assert table.frame["raw:dx"].tolist() == [table.class_names[index] for index in table.frame["target"]]
+    assert table.frame["id"].tolist() == whole.frame["id"].tolist()
+    assert table.frame.groupby("split")["target"].nunique().to_dict() == {"train": 7, "debias": 7, "val": 7, "test": 7}
+    assert report.errors == []
+
+
 def test_other_groups_of_an_attribute_leave_the_split_as_it_is(tmp_path):
     fake_ham10000(tmp_path)
     config = OmegaConf.load(CONFIGS / "ham10000.yaml")

@@ -118,6 +118,47 @@ def test_positive_alone_makes_all_others_negative(make):
     assert make(frame, positive="mel").load().frame["target"].tolist() == [1, 0, 0] * 4
 
 
+DIAGNOSES = {"diagnosis": ["mel", "nv", "bkl", "?"] * 3}
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "index"),
+    [
+        (["nv", "mel", "bkl"], ("nv", "mel", "bkl"), [1, 0, 2]),
+        ({"naevus": "nv", "other": ["mel", "bkl"]}, ("naevus", "other"), [1, 0, 1]),
+        ({"b": ["bkl"], "a": ["mel"], "absent": ["df"], "n": ["nv"]}, ("b", "a", "absent", "n"), [1, 3, 0]),
+    ],
+)
+def test_listed_classes_keep_their_order(make, classes, names, index):
+    table = make(rows().assign(**DIAGNOSES), target="diagnosis", classes=classes).load()
+    assert table.class_names == names
+    assert table.frame["target"].tolist() == index * 3
+    assert {e.reason: e.count for e in table.exclusions} == {"target diagnosis is '?', in none of the classes": 3}
+
+
+def test_two_listed_classes_are_negative_and_positive(make):
+    frame = rows().assign(**DIAGNOSES)
+    listed = make(frame, target="diagnosis", classes=["nv", "mel"]).load()
+    lists = make(frame, target="diagnosis", positive="mel", negative="nv").load()
+    assert listed.class_names == lists.class_names
+    pd.testing.assert_frame_equal(listed.frame, lists.frame)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"classes": ["nv"]}, "two or more different names"),
+        ({"classes": ["nv", "a/b"]}, "without '/'"),
+        ({"classes": ["nv", "mel"], "positive": "mel"}, "give `classes` or positive, not both"),
+        ({"classes": {"a": ["nv", "mel"], "b": ["mel"]}}, "the value 'mel' stands in two of `classes`"),
+        ({"classes": ["df", "vasc"]}, "no usable row is left"),
+        ({"classes": ["df", "nv", "vasc"]}, "all 3 usable rows have the target 'nv' and none 'df' or 'vasc'"),
+    ],
+)
+def test_classes_that_cannot_be_used_are_named(make, keys, words):
+    assert words in message(lambda: make(rows().assign(**DIAGNOSES), target="diagnosis", **keys).load())
+
+
 def test_missing_images_are_left_out_counted_and_named(make, tmp_path):
     source = make()
     whole = source.load().frame.set_index("id")["split"]

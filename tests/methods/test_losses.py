@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from biasmask.methods.losses import anchor_loss, bias_loss, class_balanced_bce, soft_rates
+from biasmask.methods.losses import Inputs, anchor_loss, bias_loss, class_balanced_bce, soft_rates
 
 CRITERIA = {"spd": "demographic_parity", "eopp": "equal_opportunity", "eodds": "equalized_odds"}
 
@@ -271,3 +271,23 @@ def test_empty_cells_are_left_out_where_the_published_code_counts_them_as_zero(o
     # Where all cells of a loss are there, both agree.
     for case in ("no_positives", "no_negatives", "missing_cell_a1y1"):
         assert ours(case, "spd").value.item() == pytest.approx(cases[case]["value"]["spd"].item(), abs=1e-6)
+
+
+def test_a_low_temperature_turns_soft_rates_into_rates_of_decisions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(400, generator=generator) * 3
+    target, group = torch.randint(2, (400,), generator=generator), torch.randint(2, (400,), generator=generator)
+    logits += group  # group 1 gets higher scores
+    decided = bias_loss((logits > 0).float(), target, group, 2, "equalized_odds", inputs="scores").value
+    soft, sharp = (bias_loss(logits, target, group, 2, "equalized_odds", temperature=t).value for t in (1.0, 1e-3))
+    assert abs(sharp - decided) < 1e-3 < 0.01 < abs(soft - decided), (sharp, soft, decided)
+    two = torch.stack([torch.zeros(400), logits], 1)
+    assert bias_loss(two, target, group, 2, temperature=0.3).value == pytest.approx(
+        float(bias_loss(logits, target, group, 2, temperature=0.3).value), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(("temperature", "inputs"), [(0.0, "logits"), (-1.0, "logits"), (0.5, "raw")])
+def test_a_temperature_that_makes_no_sense_is_refused(temperature: float, inputs: Inputs) -> None:
+    with pytest.raises(ValueError, match="temperature is"):
+        bias_loss(torch.zeros(2), torch.tensor([0, 1]), torch.tensor([0, 1]), 2, inputs=inputs, temperature=temperature)

@@ -7,12 +7,14 @@ from torch import nn
 from biasmask.errors import ConfigError
 from biasmask.models.image_classifier import (
     backbone_parameters,
-    binary_logit,
     captured_features,
     create_network,
     head_of,
     input_statistics,
+    outputs_for,
     reset_head,
+    scores_of,
+    target_logits,
 )
 
 SWIN = {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
@@ -51,11 +53,11 @@ def test_reset_head_gives_one_half() -> None:
     assert torch.sigmoid(net(torch.rand(2, 3, 32, 32))).flatten().tolist() == [0.5, 0.5]
 
 
-def test_binary_logit_of_one_and_two_outputs() -> None:
+def test_target_logits_of_one_and_two_outputs() -> None:
     two = torch.tensor([[1.0, 3.0], [2.0, -1.0]])
-    torch.testing.assert_close(torch.sigmoid(binary_logit(two)), two.softmax(1)[:, 1])
-    assert binary_logit(two[:, :1]).tolist() == [1.0, 2.0]
-    assert binary_logit(two[:, 0]).tolist() == [1.0, 2.0]
+    torch.testing.assert_close(torch.sigmoid(target_logits(two)), two.softmax(1)[:, 1])
+    assert target_logits(two[:, :1]).tolist() == [1.0, 2.0]
+    assert target_logits(two[:, 0]).tolist() == [1.0, 2.0]
 
 
 def test_statistics_come_from_the_network() -> None:
@@ -72,12 +74,30 @@ def test_a_fixed_input_size_follows_image_size() -> None:
     ("arguments", "words"),
     [
         (("resnet1818",), "timm knows no such model; near names: .*resnet"),
-        (("test_resnet", 3), "num_outputs=3"),
+        (("test_resnet", 0), "num_outputs=0"),
     ],
 )
 def test_errors_name_the_key(arguments: tuple, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         create_network(*arguments)
+
+
+@pytest.mark.parametrize(("asked", "classes", "outputs"), [(1, 2, 1), (2, 2, 2), (1, 7, 7), (7, 7, 7)])
+def test_outputs_follow_from_the_classes(asked: int, classes: int, outputs: int) -> None:
+    assert outputs_for(asked, classes) == outputs
+
+
+@pytest.mark.parametrize(("asked", "classes"), [(3, 2), (2, 7), (6, 7), (0, 3)])
+def test_outputs_that_do_not_fit_the_classes_are_refused(asked: int, classes: int) -> None:
+    with pytest.raises(ConfigError, match=f"num_outputs={asked}: a classifier of {classes} classes has"):
+        outputs_for(asked, classes)
+
+
+def test_more_than_two_outputs_stay_and_have_softmax_scores() -> None:
+    outputs = torch.randn(5, 3)
+    assert target_logits(outputs) is outputs
+    torch.testing.assert_close(scores_of(outputs).sum(1), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close(scores_of(outputs[:, 0]), outputs[:, 0].double().sigmoid())
 
 
 def test_unknown_arguments_are_refused_by_name() -> None:

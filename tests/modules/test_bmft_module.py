@@ -175,7 +175,7 @@ def test_importances_are_the_mean_over_batches(kind: str) -> None:
     from biasmask.methods.losses import bias_loss, class_balanced_bce
 
     classifier = ClassifierModule(**hyper(), network=network())
-    module = BiasMaskModule(classifier, "sex", 2, LOSS, "none", importance=kind)
+    module = BiasMaskModule(classifier, {"sex": 2}, LOSS, "none", importance=kind)
     fit(module, epochs=1, limit_val_batches=0)
     found = module.importances()
     classifier.eval()
@@ -200,5 +200,5 @@ def test_importances_are_the_mean_over_batches(kind: str) -> None:
 def test_the_walk_changes_nothing() -> None:
     classifier = ClassifierModule(**hyper(), network=network())
     before = {name: tensor.clone() for name, tensor in classifier.net.state_dict().items()}
-    fit(BiasMaskModule(classifier, "sex", 2, LOSS, "none"), epochs=1, limit_val_batches=0)
+    fit(BiasMaskModule(classifier, {"sex": 2}, LOSS, "none"), epochs=1, limit_val_batches=0)
     assert all(torch.equal(before[name], tensor) for name, tensor in classifier.net.state_dict().items())

@@ -1,77 +1,14 @@
-"""The guard against collapse, the history file and the progress bar."""
+"""The history file and the progress bar."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 
-from biasmask.modules.callbacks import CollapseGuard, HistoryWriter
+from biasmask.modules.callbacks import HistoryWriter
 from tests.conftest import Runner
-
-
-class Fake:
-    """A trainer and a module with one weight, whose value is the number of the epoch that set it."""
-
-    def __init__(self, guard: CollapseGuard):
-        self.guard = guard
-        net = torch.nn.Linear(1, 1, bias=False)
-        torch.nn.init.constant_(net.weight, -1.0)
-        self.module: Any = SimpleNamespace(net=net, kept_epoch=torch.tensor(-1), stopped_epoch=torch.tensor(-1))
-        self.trainer: Any = SimpleNamespace(current_epoch=0, sanity_checking=False, should_stop=False, callback_metrics={})
-
-    def run(self, *epochs: tuple[float, float, float]) -> float:
-        """Epochs of (AUROC, spread, bias loss); gives the weight that is left."""
-        self.guard.on_fit_start(self.trainer, self.module)
-        for number, (auroc, spread, bias) in enumerate(epochs):
-            self.trainer.current_epoch = number
-            torch.nn.init.constant_(self.module.net.weight, float(number))
-            figures = {"val/auroc": auroc, "val/score_std": spread, "val/bias_loss": bias}
-            self.trainer.callback_metrics = {name: torch.tensor(value) for name, value in figures.items()}
-            self.guard.on_validation_end(self.trainer, self.module)
-            if self.trainer.should_stop:
-                break
-        self.guard.on_train_end(self.trainer, self.module)
-        return float(self.module.net.weight.detach())
-
-
-def guard(**changes: Any) -> Fake:
-    limits = {"base_auroc": 0.9, "base_score_std": 0.2, "base_bias": 0.3, "max_auroc_drop": 0.02, "min_spread": 0.5}
-    return Fake(CollapseGuard(**{**limits, **changes}))
-
-
-def test_keeps_the_allowed_epoch_of_the_smallest_gap() -> None:
-    fake = guard()
-    assert fake.run((0.9, 0.2, 0.25), (0.89, 0.2, 0.1), (0.89, 0.2, 0.2), (0.5, 0.2, 0.0)) == 1.0
-    assert int(fake.module.kept_epoch) == 1 and int(fake.module.stopped_epoch) == -1
-
-
-def test_goes_back_to_the_start_when_nothing_is_better() -> None:
-    fake = guard()
-    assert fake.run((0.9, 0.2, 0.31), (0.9, 0.2, 0.4)) == -1.0
-    assert int(fake.module.kept_epoch) == -1
-
-
-def test_keep_last_takes_the_last_allowed_epoch() -> None:
-    assert guard(keep="last").run((0.9, 0.2, 0.1), (0.9, 0.2, 0.2), (0.1, 0.2, 0.0)) == 1.0
-
-
-@pytest.mark.parametrize("lost", [(0.8, 0.2, 0.0), (0.9, 0.05, 0.0)], ids=["auroc", "spread"])
-def test_stops_after_as_many_bad_epochs_as_patience(lost: tuple[float, float, float]) -> None:
-    fake = guard(patience=2)
-    assert fake.run((0.9, 0.2, 0.2), lost, (0.9, 0.2, 0.25), lost, lost, (0.9, 0.2, 0.0)) == 0.0
-    assert int(fake.module.stopped_epoch) == 4
-
-
-def test_an_undefined_gap_is_never_the_best() -> None:
-    fake = guard()
-    assert fake.run((0.9, 0.2, float("nan")), (0.9, 0.2, 0.1)) == 1.0
-
-
-def test_an_undefined_auroc_is_not_allowed() -> None:
-    assert guard().run((float("nan"), 0.2, 0.1)) == -1.0
 
 
 def test_history_has_one_row_a_figure_and_null_for_nan(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ WALK = ("debias=impair_only", "debias.locate.batch_size=10", "debias.impair.epoc
 METHODS = {
     "adapt_norm": ("debias=adapt_norm", "debias.impair.epochs=2"),
     "full_ft": ("debias=full_ft", "debias.finetune.epochs=2", "debias.finetune.batch_size=8"),
+    "group_dro": ("debias=group_dro", "debias.finetune.epochs=2", "debias.finetune.batch_size=8"),
+    "gradient_reversal": ("debias=gradient_reversal", "debias.finetune.epochs=2", "debias.finetune.batch_size=8"),
 }
 
 
@@ -105,7 +107,7 @@ def test_all_stages_run_on_two_processes(two: tuple[Path, list[str]], runner: Ru
 def test_methods_on_two_processes(method: str, two: tuple[Path, list[str]]) -> None:
     run = FinishedRun(two[0] / method, None)
     assert all(record["changed_outside"] in (None, 0) for record in run.read("stages.json"))
-    assert run.stage("finetune" if method == "full_ft" else "impair")["epochs"] == 2
+    assert run.stage("impair" if method == "adapt_norm" else "finetune")["epochs"] == 2
 
 
 def test_a_training_on_two_processes_is_not_taken_for_one(two: tuple[Path, list[str]], runner: Runner) -> None:

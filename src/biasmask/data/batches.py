@@ -22,7 +22,7 @@ class PixelDataset(Dataset[Batch]):
 
     Args:
         images: uint8 (N, S, S, 3), a memory map or an array.
-        target: int (N,), 0 or 1.
+        target: int (N,), class indices.
         groups: per attribute int (N,), -1 where missing.
         rows: int (M,), the table rows of this dataset; None means all N.
         in_memory: copy the pixels of `rows` to RAM. Without it they are read from the map, whose pages all

@@ -59,17 +59,19 @@ def check_table(
     attributes: Sequence[EncodedAttribute],
     unreadable: Mapping[int, str] | None = None,
     minimum_cell: int = 10,
+    debiased: int = 1,
 ) -> CheckReport:
     """Counts a table's cells and names its problems.
 
-    Errors (a run can't be right): one class only in train, debias or val; one group only of the first attribute in
+    Errors (a run can't be right): one class only in train, debias or val; one group only of a debiased attribute in
     debias; one image with two targets. Everything else is a warning.
 
     Args:
         table: the rows.
-        attributes: encoded for this table; the first is the one to debias.
+        attributes: encoded for this table; those to debias first.
         unreadable: row -> reason, from the pixel store; these rows are left out of the counts.
         minimum_cell: a split x group x target cell with fewer rows is reported.
+        debiased: how many of the attributes are to be debiased.
 
     Returns:
         CheckReport; cells of a split that the table lacks are not listed.
@@ -80,7 +82,7 @@ def check_table(
     usable[list(bad)] = False
     report = CheckReport(table.name, int(usable.sum()), list(table.class_names), minimum_cell=minimum_cell)
     _exclusions(report, table, bad)
-    _count(report, table, attributes, usable)
+    _count(report, table, attributes, usable, debiased)
     _subjects(report, frame)
     _duplicate_rows(report, frame)
     _duplicate_files(report, table)
@@ -113,7 +115,9 @@ def _some(ids: Sequence[str], count: int) -> str:
     return ", ".join(ids[:3]) + (", …" if count > 3 else "")
 
 
-def _count(report: CheckReport, table: Table, attributes: Sequence[EncodedAttribute], usable: np.ndarray) -> None:
+def _count(
+    report: CheckReport, table: Table, attributes: Sequence[EncodedAttribute], usable: np.ndarray, debiased: int
+) -> None:
     target = table.frame["target"].to_numpy()
     split_of = table.frame["split"].to_numpy()
     report.missing_attributes = {a.name: dict(a.missing) for a in attributes if a.missing}
@@ -131,10 +135,11 @@ def _count(report: CheckReport, table: Table, attributes: Sequence[EncodedAttrib
         report.splits[split] = {"rows": int(inside.sum()), "subjects": subjects, "target": per_class}
         absent = [c for c, count in per_class.items() if not count]
         if absent:
-            text = f"split '{split}' has no row with the target '{absent[0]}'"
-            (report.warnings if split == "test" else report.errors).append(text)
+            text = f"split '{split}' has no row with the target {' or '.join(repr(c) for c in absent)}"
+            fatal = split != "test" and len(per_class) - len(absent) < 2
+            (report.errors if fatal else report.warnings).append(text)
         report.counts[split] = {
-            a.name: _cells(report, split, a, target, inside, needed=number == 0 and split == "debias")
+            a.name: _cells(report, split, a, target, inside, needed=number < debiased and split == "debias")
             for number, a in enumerate(attributes)
         }
 
@@ -146,18 +151,23 @@ def _cells(
     for number, group in [*enumerate(attribute.group_names), (-1, "(missing)")]:
         here = inside & (attribute.index == number)
         cells[group] = {c: int((here & (target == y)).sum()) for y, c in enumerate(report.class_names)}
-        if number < 0:
-            continue
-        for class_name, count in cells[group].items():
-            if count < report.minimum_cell:
-                report.small_cells.append(
-                    {"split": split, "attribute": attribute.name, "group": group, "target": class_name, "count": count}
-                )
-                outcome = "its rates are undefined" if count == 0 else "its rates are uncertain"
-                report.warnings.append(
-                    f"{split}: {attribute.name}={group} has {count} rows with target '{class_name}' "
-                    f"(fewer than {report.minimum_cell}): {outcome}"
-                )
+        small = {c: count for c, count in cells[group].items() if number >= 0 and count < report.minimum_cell}
+        report.small_cells += [
+            {"split": split, "attribute": attribute.name, "group": group, "target": c, "count": count}
+            for c, count in small.items()
+        ]
+        if len(report.class_names) == 2:
+            report.warnings += [
+                f"{split}: {attribute.name}={group} has {count} rows with target '{c}' (fewer than {report.minimum_cell}): "
+                f"its rates are {'uncertain' if count else 'undefined'}"
+                for c, count in small.items()
+            ]
+        elif small:  # one line a group: with many classes a line a cell would bury all else
+            listed = ", ".join(f"{c} {count}" for c, count in small.items())
+            report.warnings.append(
+                f"{split}: {attribute.name}={group} has fewer than {report.minimum_cell} rows of {len(small)} of "
+                f"{len(report.class_names)} targets ({listed}): their rates are uncertain, with 0 rows undefined"
+            )
     filled = [group for group in attribute.group_names if sum(cells[group].values())]
     if needed and len(filled) < 2:
         report.errors.append(

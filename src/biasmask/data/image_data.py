@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from biasmask.data.attributes import EncodedAttribute, encode_attribute
 from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
+from biasmask.data.debias_share import nested_share
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
 from biasmask.data.samplers import BalancedRows, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
 from biasmask.data.table import Table
@@ -27,9 +28,11 @@ class ImageData:
     Args:
         table: N rows.
         store: the pixels, uint8 (N, S, S, 3).
-        attributes: name -> groups of each row.
+        attributes: name -> groups of each row, of all attributes that figures are made of.
         eval_batch_size: images a batch where nothing is trained.
         num_workers, pin_memory: of the DataLoaders.
+        unreported: further groups that batches hold and no figure is made of: the crossing of attributes debiased at once.
+        unused: (N,) bool, rows that take part in nothing: those of the debias split beyond its share. None = no row.
     """
 
     table: Table
@@ -38,6 +41,8 @@ class ImageData:
     eval_batch_size: int = 256
     num_workers: int = 0
     pin_memory: bool = False
+    unreported: dict[str, EncodedAttribute] = field(default_factory=dict)
+    unused: np.ndarray | None = None
 
     @property
     def target(self) -> np.ndarray:
@@ -45,22 +50,32 @@ class ImageData:
 
     def rows(self, split: str) -> np.ndarray:
         """Table rows of a split whose image can be read, in the table's order."""
-        return np.flatnonzero((self.table.frame["split"].to_numpy() == split) & self.store.readable)
+        usable = self.store.readable if self.unused is None else self.store.readable & ~self.unused
+        return np.flatnonzero((self.table.frame["split"].to_numpy() == split) & usable)
 
-    def class_counts(self, rows: np.ndarray) -> tuple[int, int]:
-        """Number of positives and of negatives among the rows."""
-        positive = int(self.target[rows].sum())
-        return positive, len(rows) - positive
+    @property
+    def n_classes(self) -> int:
+        return len(self.table.class_names)
 
-    def fingerprint(self, splits: Iterable[str], attribute: str | None) -> str:
-        """Hash of pixels, targets and (where an attribute is named) groups of some splits: what a stage's result depends on."""
+    @property
+    def groups(self) -> dict[str, EncodedAttribute]:
+        """Everything that batches hold groups of."""
+        return {**self.attributes, **self.unreported}
+
+    def rows_per_class(self, rows: np.ndarray) -> tuple[int, ...]:
+        """How many of the rows belong to each class, in the order of the class names: (negatives, positives) for two."""
+        return tuple(np.bincount(self.target[rows], minlength=self.n_classes).tolist())
+
+    def fingerprint(self, splits: Iterable[str], attribute: str | Iterable[str] | None) -> str:
+        """Hash of pixels, targets and (where they are named) groups of some splits: what a stage's result depends on."""
+        names = [attribute] if isinstance(attribute, str) else [*(attribute or ())]
         digest = hashlib.sha256(self.store.fingerprint.encode())
         for split in splits:
             rows = self.rows(split)
             digest.update(f"{split}:{len(rows)}".encode())
             digest.update(rows.astype(np.int64).tobytes() + self.target[rows].astype(np.int64).tobytes())
-            if attribute is not None:
-                encoded = self.attributes[attribute]
+            for name in names:
+                encoded = self.groups[name]
                 digest.update("|".join(encoded.group_names).encode() + encoded.index[rows].tobytes())
         return digest.hexdigest()
 
@@ -78,8 +93,9 @@ class ImageData:
                 f"data set {self.table.name} has no readable row in the split `{split}` (rows: {counts}); {trained}name the "
                 "split column as data.split=..., or set the shares as data.fractions={train: 0, debias: .5, val: .2, test: .3}"
             )
-        if 0 in self.class_counts(rows):
-            name = self.table.class_names[int(self.class_counts(rows)[0] > 0)]
+        per_class = self.rows_per_class(rows)
+        if max(per_class) == len(rows):
+            name = self.table.class_names[per_class.index(len(rows))]
             raise DataError(f"split `{split}` of {self.table.name} has {len(rows)} rows, all of the class {name}")
 
     def loader(
@@ -107,7 +123,7 @@ class ImageData:
         if len(rows) == 0:
             raise DataError(f"data set {self.table.name}: no rows to load")
         if dataset is None:
-            groups = {name: encoded.index for name, encoded in self.attributes.items()}
+            groups = {name: encoded.index for name, encoded in self.groups.items()}
             dataset = PixelDataset(self.store.images, self.target, groups, rows)
         size = self.eval_batch_size if batch_size is None else batch_size
         sampler = self._sampler(rows, batches, size, seed, attribute)
@@ -128,8 +144,9 @@ class ImageData:
         kind = GroupTargetBatches if batches == "group_target" else BalancedRows
         return kind(target, group, size, seed=seed)
 
-    def check(self, attributes: Sequence[EncodedAttribute]) -> CheckReport:
-        return check_table(self.table, list(attributes), self.store.unreadable)
+    def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
+        """The checker's report; the first `debiased` attributes are to be debiased."""
+        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased)
 
 
 def open_image_data(
@@ -139,6 +156,9 @@ def open_image_data(
     image_size: int,
     cache_dir: Path,
     progress: Callable[[int, int], None] | None = None,
+    crossed: str | None = None,
+    debias_share: float = 1.0,
+    share_seed: int = 0,
     **loading: Any,
 ) -> ImageData:
     """Load the table of a source, encode its attributes and open (or build) its pixels.
@@ -150,9 +170,23 @@ def open_image_data(
         image_size: side of the square in pixels.
         cache_dir: folder of the pixel stores.
         progress: called with (rows done, rows).
+        crossed: an attribute such as sex+age whose groups batches need as well.
+        debias_share: share of the debias split's rows that is used, of each group and target of the debiased attribute.
+        share_seed: which rows these are.
         loading: `eval_batch_size`, `num_workers`, `pin_memory`.
     """
     table = source.load()
     encoded = {name: encode_attribute(name, definitions, table) for name in dict.fromkeys(attributes)}
     store = open_pixel_store(table, image_size, cache_dir, source, progress)
-    return ImageData(table, store, encoded, **loading)
+    unreported = {}
+    if crossed is not None and crossed not in encoded:
+        unreported[crossed] = encode_attribute(crossed, definitions, table)
+    data = ImageData(table, store, encoded, unreported=unreported, **loading)
+    if debias_share == 1:
+        return data
+    attribute = next(iter({**unreported, **encoded}.values()))
+    rows = data.rows("debias")
+    strata = data.target[rows] * (len(attribute.group_names) + 1) + attribute.index[rows]
+    unused = np.zeros(len(table.frame), dtype=bool)
+    unused[rows] = ~nested_share(table.frame["subject"].to_numpy()[rows].tolist(), strata, debias_share, share_seed)
+    return replace(data, unused=unused)

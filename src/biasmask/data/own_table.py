@@ -18,6 +18,7 @@ def own_table(
     id: str | None = None,
     positive: Sequence[Any] | Any = None,
     negative: Sequence[Any] | Any = None,
+    classes: Mapping[str, Any] | Sequence[Any] | None = None,
     subject: str | None = None,
     split: str = "auto",
     split_names: Mapping[str, str] | None = None,
@@ -34,7 +35,8 @@ def own_table(
 
     Args:
         table: CSV or Parquet file, relative to the folder the command runs in.
-        target: column; it holds 0/1, true/false, yes/no, unless `positive` (and `negative`) list its values.
+        target: column; it holds 0/1, true/false, yes/no, unless `positive` (and `negative`) or `classes` list its values.
+        classes: values of more than two classes, or name -> values; a class index is the place in this list.
         image: column of the image path, or a template such as {image_id}.jpg.
         images: folder the image paths are relative to; None = the folder of the table.
         id: column that names a row; None = the image path.
@@ -56,7 +58,7 @@ def own_table(
     path = Path(str(table)).expanduser().absolute()
     root = Path(images).expanduser().absolute() if images else path.parent
     method = {"method": split} if split in METHODS else {"method": "column", "column": split}
-    definition = {"column": target, "positive": positive, "negative": negative}
+    definition = {"column": target, "positive": positive, "negative": negative, "classes": classes}
     return TableSource(
         name=name,
         root=root,

@@ -37,15 +37,15 @@ class Exclusion:
 class Table:
     """A data set as the rest of the program sees it.
 
-    `frame` has a RangeIndex and the columns id (str), path (str, posix, relative to `root`), target (int64 0/1),
+    `frame` has a RangeIndex and the columns id (str), path (str, posix, relative to `root`), target (int64 0..C-1),
     split (train | debias | val | test), subject (str), and each column of the source under "raw:<column>".
-    `class_names` are (negative, positive).
+    `class_names` are C names, for two classes (negative, positive).
     """
 
     name: str
     frame: pd.DataFrame
     root: Path
-    class_names: tuple[str, str]
+    class_names: tuple[str, ...]
     exclusions: list[Exclusion] = field(default_factory=list)
 
     def rows(self, split: str) -> np.ndarray:
@@ -72,7 +72,7 @@ class TableSource:
         root: folder that image paths and relative table files lie in.
         files: list of {file, split}: split null = as `split` below, a name = all rows, a mapping = a split of its own.
         image: template such as images/{image_id}.jpg, or a column that holds the path.
-        target: a column that holds 0/1, or {column, positive, negative, names: [negative, positive]}.
+        target: a column that holds 0/1, or {column, positive, negative, names: [negative, positive]}, or {column, classes}.
         id: column that names a row; None = the image path.
         subject: column of the person or lesion that must not be divided; None = each row for itself. A row with an
             empty subject is one for itself.
@@ -106,7 +106,7 @@ class TableSource:
         The split is drawn before rows without an image file are left out: it stays the same when more images arrive.
 
         Returns:
-            Table with at least one row of each class.
+            Table with rows of at least two classes.
 
         Raises:
             DataError: a file, column, value or path that can't be used, always with its place.

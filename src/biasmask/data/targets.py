@@ -1,6 +1,7 @@
-"""Targets: a column of the source into 0 / 1, or out, with the reason."""
+"""Targets: a column of the source into class indices, or out, with the reason."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,41 +11,45 @@ import pandas as pd
 from biasmask.data.values import column_text, shown, value_list
 from biasmask.errors import ConfigError, DataError
 
-KEYS = ("column", "positive", "negative", "names")
+KEYS = ("column", "positive", "negative", "names", "classes")
 YES = frozenset({"1", "true", "yes"})
 NO = frozenset({"0", "false", "no"})
 
 
 @dataclass(frozen=True)
 class EncodedTarget:
-    """`index` (N,) int64: 1 positive, 0 negative, -1 not used; `reasons` (N,) says why a row is not used, else None."""
+    """`index` (N,) int64: 0..C-1 (1 positive, 0 negative), -1 not used; `reasons` (N,) says why a row isn't used, else None."""
 
     index: np.ndarray
     reasons: np.ndarray
-    class_names: tuple[str, str]
+    class_names: tuple[str, ...]
 
 
 def encode_target(column: pd.Series, definition: dict[str, Any]) -> EncodedTarget:
-    """Maps a column to a binary target.
+    """Maps a column to class indices, of two classes or of more.
 
-    Rule: a value in `positive` is 1, one in `negative` is 0, any other is left out with its reason; with `positive`
-    alone every other value is 0; with no list the column must hold 0/1, true/false or yes/no.
+    Rule: with `classes` a value belongs to the class that lists it, any other is left out with its reason. Without, the
+    target is binary: a value in `positive` is 1, one in `negative` is 0, any other is left out with its reason; with
+    `positive` alone every other value is 0; with no list the column must hold 0/1, true/false or yes/no.
 
     Args:
         column: (N,) any type.
-        definition: `column`, and perhaps `positive`, `negative` (a value or a list) and `names` [negative, positive].
+        definition: `column`, and perhaps `positive`, `negative` (a value or a list) and `names` [negative, positive], or
+            `classes`: a list of values, or name -> value or list of values.
 
     Returns:
         EncodedTarget; an empty column gives empty arrays.
 
     Raises:
-        ConfigError: a value in both lists, an unknown key, `negative` without `positive`.
+        ConfigError: a value in two lists, an unknown key, `negative` without `positive`, `classes` beside these, or fewer
+            than two classes.
         DataError: no lists, and values other than 0/1, true/false, yes/no.
 
     >>> encode_target(pd.Series(["mel", "nv", "?"]), {"column": "dx", "positive": "mel", "negative": "nv"}).index
     array([ 1,  0, -1])
-    >>> encode_target(pd.Series([True, False]), {"column": "malignant"}).index
-    array([1, 0])
+    >>> classes = {"nevus": "nv", "cancer": ["mel", "bcc"], "other": "df"}
+    >>> encode_target(pd.Series(["nv", "bcc", "mel"]), {"column": "dx", "classes": classes}).index
+    array([0, 1, 1])
     """
     name = definition["column"]
     unknown = set(definition) - set(KEYS)
@@ -52,23 +57,56 @@ def encode_target(column: pd.Series, definition: dict[str, Any]) -> EncodedTarge
         raise ConfigError(f"target '{name}': unknown key {shown(sorted(unknown))}; known: {shown(KEYS)}")
     positive, negative = value_list(definition.get("positive")), value_list(definition.get("negative"))
     texts = column_text(column)
+    if definition.get("classes") is not None:
+        return _encode_classes(name, definition, texts)
     if negative and not positive:
         raise ConfigError(f"target '{name}': `negative` is given without `positive`")
     both = set(positive) & set(negative)
     if both:
         raise ConfigError(f"target '{name}': {shown(sorted(both))} stands in `positive` and in `negative`")
-    values = [v for v in pd.unique(texts) if v is not None]
+    values = _distinct(texts)
     if not positive:
         mapping = _yes_or_no(name, values)
     elif negative:
         mapping = {**dict.fromkeys(negative, 0), **dict.fromkeys(positive, 1)}
     else:
         mapping = {v: int(v in positive) for v in values}
+    class_names = _class_names(definition, positive, negative)
+    return _encoded(name, texts, mapping, class_names, "neither positive nor negative")
+
+
+def _distinct(texts: np.ndarray) -> list[str]:
+    return [v for v in pd.unique(texts) if v is not None]
+
+
+def _encoded(
+    name: str, texts: np.ndarray, mapping: dict[str, int], class_names: tuple[str, ...], outside: str
+) -> EncodedTarget:
     index = np.array([mapping.get(t, -1) for t in texts], dtype=np.int64)
-    why = {v: f"target {name} is '{v}', neither positive nor negative" for v in values if v not in mapping}
+    why = {v: f"target {name} is '{v}', {outside}" for v in _distinct(texts) if v not in mapping}
     why[None] = f"target {name} is empty"
-    reasons = np.array([why.get(t) for t in texts], dtype=object)
-    return EncodedTarget(index, reasons, _class_names(definition, positive, negative))
+    return EncodedTarget(index, np.array([why.get(t) for t in texts], dtype=object), class_names)
+
+
+def _encode_classes(name: str, definition: dict[str, Any], texts: np.ndarray) -> EncodedTarget:
+    """The target of listed classes; a class index is the place of the class in the list."""
+    beside = [key for key in ("positive", "negative", "names") if definition.get(key)]
+    if beside:
+        raise ConfigError(f"target '{name}': give `classes` or {shown(beside)}, not both")
+    given = definition["classes"]
+    lists = given if isinstance(given, Mapping) else {value: value for value in value_list(given)}
+    class_names = tuple(str(key) for key in lists)
+    if len(class_names) < 2 or len(set(class_names)) < len(class_names) or any("/" in n for n in class_names):
+        raise ConfigError(
+            f"target '{name}': `classes` ({shown(class_names) or 'none'}) must be two or more different names without '/'; "
+            "a name of your own is written as {name: value}"
+        )
+    mapping: dict[str, int] = {}
+    for number, values in enumerate(lists.values()):
+        for value in value_list(values):
+            if mapping.setdefault(value, number) != number:
+                raise ConfigError(f"target '{name}': the value '{value}' stands in two of `classes`")
+    return _encoded(name, texts, mapping, class_names, "in none of the classes")
 
 
 def _yes_or_no(name: str, values: list[str]) -> dict[str, int]:
@@ -77,7 +115,7 @@ def _yes_or_no(name: str, values: list[str]) -> dict[str, int]:
         raise DataError(
             f"target '{name}' holds {len(values)} values ({shown(sorted(values), 12)}), not 0/1, true/false or yes/no; "
             f"say which are positive and which negative: target: {{column: {name}, positive: [...], negative: [...]}} "
-            "(with data=csv: data.positive=[...] data.negative=[...])"
+            "(with data=csv: data.positive=[...] data.negative=[...]), or list all classes as data.classes=[...]"
         )
     return mapping
 
@@ -93,14 +131,15 @@ def _class_names(definition: dict[str, Any], positive: list[str], negative: list
     return low, high
 
 
-def require_two_classes(index: np.ndarray, class_names: tuple[str, str], where: str) -> None:
-    """Raises a DataError unless both classes occur in `index` (N,) of 0 / 1.
+def require_two_classes(index: np.ndarray, class_names: tuple[str, ...], where: str) -> None:
+    """Raises a DataError unless two classes or more occur in `index` (N,) of class indices.
 
     >>> require_two_classes(np.array([0, 1]), ("benign", "malignant"), "mine.csv")
     """
     counts = Counter(index.tolist())
     if len(counts) < 2:
-        only, other = (class_names[0], class_names[1]) if counts.get(0) else (class_names[1], class_names[0])
+        only = class_names[next(iter(counts), 0)]
+        other = "' or '".join(name for name in class_names if name != only)
         raise DataError(
             f"{where}: all {len(index)} usable rows have the target '{only}' and none '{other}'; "
             "two classes are needed: check the target's column and its lists"

@@ -39,12 +39,14 @@ class WordLists:
         groups: group -> its words, normalised, in the order of the list, each once.
         stereotype: words of the third kind of sentence, normalised.
         impossible: (entry, reason) of the entries that can never bring a sentence to a kind.
+        parallel: words that stand for one another, one of each group in the order of the groups, normalised; may be none.
     """
 
     name: str
     groups: dict[str, tuple[str, ...]]
     stereotype: tuple[str, ...]
     impossible: tuple[tuple[str, str], ...] = ()
+    parallel: tuple[tuple[str, ...], ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -63,9 +65,11 @@ def load_word_lists(source: str | Path) -> WordLists:
 
     Args:
         source: a packaged list (gender, race, religion), a YAML file `{groups: {male: [...], female: [...]}, stereotype: [...]}`,
-            or a folder of .txt files with one entry a line, in which every file but stereotype.txt is a group.
+            or a folder of .txt files with one entry a line, in which every file but stereotype.txt is a group. A YAML file may
+            tell which words stand for one another: `parallel: [[he, she], ...]`.
     Returns:
-        The lists. `name` is that of the packaged list, else the file's or folder's.
+        The lists. `name` is that of the packaged list, else the file's or folder's. Without a key `parallel`, groups of equally
+        many entries are parallel entry by entry.
     Raises:
         DataError: nothing there, not lists, an empty list, fewer than two groups, a word in two groups.
 
@@ -85,7 +89,13 @@ def load_word_lists(source: str | Path) -> WordLists:
     return make_word_lists(path.stem, *_read_yaml(path), where=str(path))
 
 
-def make_word_lists(name: str, groups: dict[str, list[str]], stereotype: list[str], where: str = "word lists") -> WordLists:
+def make_word_lists(
+    name: str,
+    groups: dict[str, list[str]],
+    stereotype: list[str],
+    parallel: list[list[str]] | None = None,
+    where: str = "word lists",
+) -> WordLists:
     """Normalise and check lists that are in memory; arguments, result and errors as `load_word_lists`.
 
     >>> make_word_lists("age", {"young": ["Girl", "new_born"], "old": ["élder", "?"]}, ["nurse"]).groups
@@ -115,7 +125,24 @@ def make_word_lists(name: str, groups: dict[str, list[str]], stereotype: list[st
                 impossible.append((word, why))
             home.setdefault(word, kind)
     stereotypes = lists.pop(STEREOTYPE)
-    return WordLists(name, lists, stereotypes, tuple(impossible))
+    return WordLists(name, lists, stereotypes, tuple(impossible), _parallel(groups, lists, parallel, where))
+
+
+def _parallel(
+    groups: dict[str, list[str]], lists: dict[str, tuple[str, ...]], parallel: list[list[str]] | None, where: str
+) -> tuple[tuple[str, ...], ...]:
+    """Words that stand for one another: as told, else by position in lists of equal length."""
+    if parallel is None:
+        even = len({len(entries) for entries in groups.values()}) == 1
+        rows = [tuple(map(normalise, row)) for row in zip(*groups.values(), strict=True)] if even else []
+        return tuple(dict.fromkeys(row for row in rows if not any(map(_never, row))))
+    for row in parallel if isinstance(parallel, list) else [parallel]:
+        if not isinstance(row, list) or not all(isinstance(entry, str) for entry in row) or len(row) != len(groups):
+            raise DataError(f"{where}: parallel holds {row!r}: give one word of each group, {', '.join(groups)}")
+        for entry, (kind, words) in zip(row, lists.items(), strict=True):
+            if normalise(entry) not in words:
+                raise DataError(f"{where}: parallel holds {entry!r}, which isn't in the list {kind}")
+    return tuple(dict.fromkeys(tuple(map(normalise, row)) for row in parallel))
 
 
 def normalise(entry: str) -> str:
@@ -138,23 +165,24 @@ def _never(word: str) -> str:
     return ""
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+def _read_folder(folder: Path) -> tuple[dict[str, list[str]], list[str], None]:
     files = sorted(folder.glob("*.txt"), key=lambda file: (file.stem != "male", file.stem))  # male first, as everywhere
     lists = {file.stem: _text(file).splitlines() for file in files}
     if STEREOTYPE not in lists:
         raise DataError(f"word lists {folder}: {STEREOTYPE}.txt is missing; every other .txt file is a group")
     stereotype = lists.pop(STEREOTYPE)
-    return lists, stereotype
+    return lists, stereotype, None
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+def _read_yaml(path: Path) -> tuple[dict[str, list[str]], list[str], list[list[str]] | None]:
     try:
         content: Any = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
         raise DataError(f"word lists {path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not isinstance(content.get("groups"), dict) or STEREOTYPE not in content:
         raise DataError(f"word lists {path}: expected the keys groups (a mapping of group to words) and {STEREOTYPE} (words)")
-    return {str(name): words for name, words in content["groups"].items()}, content[STEREOTYPE]
+    groups = {str(name): words for name, words in content["groups"].items()}
+    return groups, content[STEREOTYPE], content.get("parallel")
 
 
 def _text(path: Path) -> str:

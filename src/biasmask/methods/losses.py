@@ -1,7 +1,7 @@
 """Task loss, soft rates of the groups, and the bias losses made of them.
 
-Letters: N samples, G groups of a sensitive attribute, P pairs of groups; z logits, p = sigmoid(z) scores, y in {0, 1}
-targets.
+Letters: N samples, C classes, G groups of a sensitive attribute, P pairs of groups; z logits, p scores (sigmoid(z), with more
+than two classes softmax(z)), y in {0, 1} or 0..C-1 targets. The task loss of more than two classes stands in `task_loss.py`.
 """
 
 from typing import Literal, NamedTuple
@@ -15,6 +15,7 @@ Criterion = Literal["demographic_parity", "equal_opportunity", "equalized_odds"]
 Aggregate = Literal["max_min", "mean_pairwise"]
 Reduce = Literal["mean", "max", "signed"]
 Inputs = Literal["logits", "scores", "raw"]
+Classes = Literal["mean", "max"]
 
 # Rows of the (3, G) matrix of rates (TPR, FPR, PPR) whose gaps make up a criterion.
 _RATES_OF = {"demographic_parity": [2], "equal_opportunity": [0], "equalized_odds": [0, 1]}
@@ -122,6 +123,8 @@ def bias_loss(
     aggregate: Aggregate = "max_min",
     reduce: Reduce = "mean",
     inputs: Inputs = "logits",
+    classes: Classes = "mean",
+    temperature: float = 1.0,
 ) -> BiasLoss:
     """How far the soft rates of the groups lie apart.
 
@@ -131,23 +134,29 @@ def bias_loss(
     `reduce=signed` takes, for each pair of groups, |mean of dTPR and dFPR|: gaps of opposite sign cancel; it is kept
     for comparison with the reference only.
     A group with an empty cell is left out of that gap; a gap with fewer than two groups left is left out altogether.
+    With C > 2 classes each class is judged against the rest (its score, y = c or not), and the criterion's values of the
+    classes that define one become one by `classes`. Two columns are the binary case: z = z1 - z0.
 
     Args:
-        logits: float (N,); what they are is told by `inputs`.
-        target: int, bool or float (N,), 0 or 1.
+        logits: float (N,) or (N, C), C >= 2; what they are is told by `inputs`.
+        target: int, bool or float (N,), 0 or 1; with (N, C) 0..C-1.
         group: int64 (N,), in -1..G-1; rows with -1 are left out.
         n_groups: G, at least 2.
         criterion: which rates are compared.
         aggregate: how more than two groups make one gap (with two groups both are the same).
         reduce: how the two gaps of equalized odds become one.
-        inputs: `logits` (the sigmoid is taken here), `scores` (in [0, 1]), `raw` (taken as they are; with logits this
+        inputs: `logits` (sigmoid or softmax is taken here), `scores` (in [0, 1]), `raw` (taken as they are; with logits this
             is BMFT's published code, unbounded).
+        classes: `mean` over the classes, or the `max`: the class with the largest gap alone.
+        temperature: > 0; logits are divided by it. Below 1 the soft rates come near to the rates of decisions at a score of
+            one half (a confident score counts as a decision, and moving it further gains nothing); only for `inputs=logits`.
     Returns:
         BiasLoss(value, defined). Nothing left to compare: value is a zero connected to the graph, defined is False.
     Raises:
         ValueError: shapes differ, values out of range, G < 2, or an unknown choice.
     Source:
         BMFT (arXiv 2408.06890) and SWiFT (MELBA 2025:015), G = 2 there; an empty cell counts as rate 0 in their code.
+        More than two classes and the temperature are ours.
 
     >>> y, a = torch.tensor([1, 0, 1, 0]), torch.tensor([0, 0, 1, 1])
     >>> float(bias_loss(torch.tensor([0.75, 0.5, 0.25, 0.25]), y, a, 2, "equalized_odds", inputs="scores").value)
@@ -158,7 +167,23 @@ def bias_loss(
     _check_choice("criterion", criterion, tuple(_RATES_OF))
     _check_choice("aggregate", aggregate, ("max_min", "mean_pairwise"))
     _check_choice("reduce", reduce, ("mean", "max", "signed"))
-    values = _to_values(logits, inputs)
+    _check_choice("classes", classes, ("mean", "max"))
+    if not temperature > 0 or (temperature != 1 and inputs != "logits"):
+        raise ValueError(f"temperature is {temperature}: give a number above 0, and another than 1 only with inputs=logits")
+    values = _to_values(logits / temperature, inputs)
+    if values.ndim == 1:
+        return _gap(values, target, group, n_groups, criterion, aggregate, reduce)
+    _check_classes(values, target)
+    against_rest = [(values[:, c], (target == c).long()) for c in range(values.shape[1])]
+    losses = [_gap(score, own, group, n_groups, criterion, aggregate, reduce) for score, own in against_rest]
+    defined = [loss.value for loss in losses if loss.defined]
+    if not defined:
+        return BiasLoss(values[:0].sum(), False)
+    return BiasLoss(torch.stack(defined).max() if classes == "max" else torch.stack(defined).mean(), True)
+
+
+def _gap(values: Tensor, target: Tensor, group: Tensor, n_groups: int, criterion: str, aggregate: str, reduce: str) -> BiasLoss:
+    """The criterion of one score (N,) with targets 0 or 1."""
     mean, present = _rates(values, target, group, n_groups)
     mean, present = mean[_RATES_OF[criterion]], present[_RATES_OF[criterion]]
     first, second = torch.triu_indices(n_groups, n_groups, 1, device=values.device)
@@ -179,12 +204,13 @@ def anchor_loss(logits: Tensor, base_logits: Tensor) -> Tensor:
     """How far the scores moved away from those of the base model.
 
     Mean over samples of KL(Bernoulli(q) || Bernoulli(p)) = q log(q/p) + (1-q) log((1-q)/(1-p)), with q the base score
-    and p the score; computed from logits, so that a score of 0 or 1 is no problem. Unlike that of a squared difference
-    of scores, its gradient does not fade where the model saturates.
+    and p the score; with more than two classes KL of the softmax scores, the sum over classes of q log(q/p). Computed from
+    logits, so that a score of 0 or 1 is no problem. Unlike that of a squared difference of scores, its gradient does not
+    fade where the model saturates.
 
     Args:
-        logits: float (N,), any real number.
-        base_logits: float (N,), of the unedited model on the same rows; no gradient goes into it.
+        logits: float (N,) or (N, C), any real number.
+        base_logits: float, of the same shape, of the unedited model on the same rows; no gradient goes into it.
     Returns:
         A scalar >= 0; 0 if and only if the scores agree.
     Raises:
@@ -196,11 +222,14 @@ def anchor_loss(logits: Tensor, base_logits: Tensor) -> Tensor:
     >>> float(anchor_loss(z, z)), round(float(anchor_loss(z + 1, z)), 4)
     (0.0, 0.0759)
     """
-    if logits.ndim != 1 or logits.shape != base_logits.shape or logits.numel() == 0:
+    if logits.ndim not in (1, 2) or logits.shape != base_logits.shape or logits.numel() == 0:
         raise ValueError(
-            f"logits {tuple(logits.shape)} and base_logits {tuple(base_logits.shape)} must have one shape (N,), N >= 1"
+            f"logits {tuple(logits.shape)} and base_logits {tuple(base_logits.shape)} must have one shape (N,) or (N, C), N >= 1"
         )
     z, base = _at_least_float32(logits), _at_least_float32(base_logits.detach())
+    if z.ndim == 2:
+        log_q = F.log_softmax(base, 1)
+        return (log_q.exp() * (log_q - F.log_softmax(z, 1))).sum(1).mean()
     q = torch.sigmoid(base)
     positive = q * (F.logsigmoid(base) - F.logsigmoid(z))
     negative = torch.sigmoid(-base) * (F.logsigmoid(-base) - F.logsigmoid(-z))
@@ -230,7 +259,11 @@ def _to_values(logits: Tensor, inputs: str) -> Tensor:
     values = _at_least_float32(logits)
     if inputs == "scores" and values.numel() and bool(((values < 0) | (values > 1)).any()):
         raise ValueError("inputs=scores got values outside [0, 1]: give probabilities, or use inputs=logits")
-    return torch.sigmoid(values) if inputs == "logits" else values
+    if values.ndim == 2 and values.shape[1] == 2:
+        values = values[:, 1] if inputs == "scores" else values[:, 1] - values[:, 0]
+    if inputs != "logits":
+        return values
+    return torch.sigmoid(values) if values.ndim == 1 else torch.softmax(values, 1)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -239,11 +272,16 @@ def _at_least_float32(values: Tensor) -> Tensor:
 
 def _check_batch(values: Tensor, target: Tensor) -> None:
     if values.ndim != 1 or target.shape != values.shape:
-        raise ValueError(
-            f"values have shape {tuple(values.shape)} and targets {tuple(target.shape)}, both must be (N,): flatten"
-        )
+        raise ValueError(f"values have shape {tuple(values.shape)} and targets {tuple(target.shape)}, both must be (N,): flatten")
     if not bool(((target == 0) | (target == 1)).all()):
         raise ValueError("a target is neither 0 nor 1: binary targets only")
+
+
+def _check_classes(values: Tensor, target: Tensor) -> None:
+    if values.ndim != 2 or values.shape[1] < 2 or target.shape != values.shape[:1]:
+        raise ValueError(f"values {tuple(values.shape)} and targets {tuple(target.shape)} must be (N, C) and (N,), C >= 2")
+    if target.numel() and not bool(((target >= 0) & (target < values.shape[1]) & (target == target.long())).all()):
+        raise ValueError(f"a target is no class index from 0 to {values.shape[1] - 1}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -27,3 +27,26 @@ def soft_mask(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not bool((torch.isfinite(score) & (score >= 0)).all()):
             raise ValueError(f"scores of {name} are negative or not finite: a soft mask needs ratios of importances")
     return {name: torch.tanh(score) for name, score in scores.items()}
+
+
+def reset_entries(mask: Mapping[str, Tensor], times: float = 1.0) -> dict[str, Tensor]:
+    """The entries of a head that start from 0: those whose soft mask exceeds the mean of their tensor.
+
+    m > times * mean of m over the tensor. A tensor of one entry, such as the bias of a head with one output, has none.
+
+    Args:
+        mask: name -> soft mask, float tensor in [0, 1].
+        times: of the mean, >= 0.
+    Returns:
+        Name -> bool tensor of the same shape.
+    Raises:
+        ValueError: a negative or undefined factor.
+    Source:
+        SWiFT (MELBA 2025:015), times = 1.
+
+    >>> reset_entries({"head": torch.tensor([0.1, 0.2, 0.9])})["head"].tolist()
+    [False, False, True]
+    """
+    if not times >= 0:
+        raise ValueError(f"times is {times}: give a number of at least 0")
+    return {name: part > times * part.mean() for name, part in mask.items()}

@@ -16,6 +16,15 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous().reshape(-1).view(INTEGER_OF_WIDTH[tensor.element_size()])
 
 
+def different_bits(first: Tensor, second: Tensor) -> Tensor:
+    """Where two tensors of one shape and dtype differ in their bits: bool, of that shape.
+
+    >>> different_bits(torch.tensor([0.0, 1.0]), torch.tensor([-0.0, 1.0])).tolist()
+    [True, False]
+    """
+    return (_bits(first) != _bits(second)).reshape(first.shape)
+
+
 def weight_delta(base: Mapping[str, Tensor], edited: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Sparse XOR difference of two state dicts.
 

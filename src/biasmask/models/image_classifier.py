@@ -1,6 +1,6 @@
-"""Binary image classifiers on timm backbones: building, the head, the logit, the features.
+"""Image classifiers on timm backbones: building, the head, the logits and scores, the features.
 
-Letters: B batch, C channels, H W pixels, F features.
+Letters: B batch, C classes, H W pixels, F features.
 """
 
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ def create_network(
 
     Args:
         backbone: a timm model name, such as `resnet18` or `hf_hub:...`.
-        num_outputs: 1 (a logit of the positive class) or 2 (softmax over two classes).
+        num_outputs: 1 (a logit of the positive class), or C >= 2 (softmax over C classes).
         image_size: pixels of the square input; handed to architectures with a fixed input size (ViT, Swin).
         pretrained: load timm's own weights (needs a network or a filled cache).
         model_args: further keyword arguments of `timm.create_model`.
 
     Raises:
-        ConfigError: an unknown name (near names are listed), or arguments that the architecture refuses.
+        ConfigError: an unknown name (near names are listed), no outputs, or arguments that the architecture refuses.
     """
-    if num_outputs not in (1, 2):
-        raise ConfigError(f"model.num_outputs={num_outputs}: a binary classifier has 1 or 2 outputs")
+    if num_outputs < 1:
+        raise ConfigError(f"model.num_outputs={num_outputs}: a classifier has at least 1 output")
     if not backbone.startswith(("hf_hub:", "hf-hub:", "local-dir:")) and not timm.is_model(backbone.split(".")[0]):
         near = get_close_matches(backbone.split(".")[0], timm.list_models(), 6)
         raise ConfigError(f"model.backbone={backbone}: timm knows no such model; near names: {', '.join(near) or 'none'}")
@@ -70,30 +70,63 @@ def backbone_parameters(net: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in net.named_parameters() if id(p) not in head}
 
 
-def binary_logit(outputs: Tensor) -> Tensor:
-    """Logit of the positive class from a head of one or two outputs.
+def outputs_for(num_outputs: int, n_classes: int) -> int:
+    """Outputs of a head that is made for a number of classes: what was asked for with two, one a class with more.
+
+    Args:
+        num_outputs: of the configuration; 1, where nothing else was asked for.
+        n_classes: C of the data.
+
+    Raises:
+        ConfigError: a number that these classes can't have.
+
+    >>> outputs_for(2, 2), outputs_for(1, 7)
+    (2, 7)
+    """
+    if num_outputs not in (1, 2, n_classes) or (num_outputs == 2 and n_classes > 2):
+        allowed = "1 or 2 outputs" if n_classes == 2 else f"{n_classes} outputs (1 = as many as there are classes)"
+        raise ConfigError(f"model.num_outputs={num_outputs}: a classifier of {n_classes} classes has {allowed}")
+    return num_outputs if n_classes == 2 else n_classes
+
+
+def target_logits(outputs: Tensor) -> Tensor:
+    """Logits as the losses take them: one of the positive class with two classes, else one a class.
 
     Two outputs under a softmax are one logit: z = z1 - z0.
 
     Args:
-        outputs: (B, 1), (B, 2) or (B,).
+        outputs: (B,), (B, 1), (B, 2), or (B, C) with C > 2.
     Returns:
-        (B,) logits.
+        (B,) logits of the positive class, or (B, C).
 
     >>> import torch
-    >>> binary_logit(torch.tensor([[1.0, 3.0]]))
-    tensor([2.])
+    >>> target_logits(torch.tensor([[1.0, 3.0]])), target_logits(torch.zeros(4, 3)).shape
+    (tensor([2.]), torch.Size([4, 3]))
     """
-    if outputs.ndim == 1:
+    if outputs.ndim == 1 or outputs.shape[1] > 2:
         return outputs
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
 
 
+def scores_of(logits: Tensor) -> Tensor:
+    """Scores of `target_logits`: sigmoid of (B,), softmax of (B, C); float64, in [0, 1].
+
+    >>> import torch
+    >>> scores_of(torch.zeros(1)), scores_of(torch.zeros(1, 4))[0, 0]
+    (tensor([0.5000], dtype=torch.float64), tensor(0.2500, dtype=torch.float64))
+    """
+    return logits.double().sigmoid() if logits.ndim == 1 else logits.double().softmax(1)
+
+
 @contextmanager
-def captured_features(net: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what enters the head, (B, F), during the forward passes inside the `with` block."""
+def captured_features(net: nn.Module, detached: bool = True) -> Iterator[list[Tensor]]:
+    """Collect what enters the head, (B, F), during the forward passes inside the `with` block; `detached`: without its graph."""
     features: list[Tensor] = []
-    handle = head_of(net)[1].register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0].detach()))
+
+    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        features.append(inputs[0].detach() if detached else inputs[0])
+
+    handle = head_of(net)[1].register_forward_pre_hook(keep)
     try:
         yield features
     finally:
@@ -113,6 +146,6 @@ def soften_head(net: nn.Module) -> None:
 
 
 def reset_head(net: nn.Module) -> None:
-    """Set the head's weight and bias to 0, so that every score is one half."""
+    """Set the head's weight and bias to 0, so that every class has the same score."""
     for parameter in head_of(net)[1].parameters():
         nn.init.zeros_(parameter)

@@ -21,6 +21,7 @@ def embed_spans(
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    projection: Tensor | None = None,
 ) -> Tensor:
     """Contextual embedding of words: the mean over the last layer's tokens that lie in a span.
 
@@ -30,6 +31,7 @@ def embed_spans(
         spans: N times the same number S of (start, end) in characters.
         max_length: longer sentences are cut.
         progress: called with (done, total).
+        projection: (D, D), applied to the tokens; None: none.
     Returns:
         (N, S, D) float32 on the CPU; NaN for a span that no token lies in (it was cut off).
     """
@@ -48,6 +50,8 @@ def embed_spans(
             last = base_of(net)(
                 input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device)
             ).last_hidden_state.float().cpu()  # fmt: skip
+            if projection is not None:
+                last = last @ projection
             for place, row in enumerate(rows):
                 token = torch.tensor(offsets[row])
                 for number, (start, end) in enumerate(spans[row]):

@@ -128,6 +128,7 @@ def embed_texts(
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    projection: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Sentence embeddings of the last layer by two poolings.
 
@@ -138,6 +139,7 @@ def embed_texts(
         texts: any number of sentences; longer ones are cut at `max_length` tokens.
         tokens_per_batch: sentences times longest, at most (one sentence at least).
         progress: called with (done, total).
+        projection: (D, D), applied to the last layer's tokens before pooling; None: none.
     Returns:
         `cls`: (N, D) the first token. `mean`: (N, D) mean over the tokens but padding. float32 on the CPU.
     """
@@ -156,6 +158,8 @@ def embed_texts(
             batch = tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, return_tensors="pt")
             mask = batch["attention_mask"].to(device)
             last = encoder(input_ids=batch["input_ids"].to(device), attention_mask=mask).last_hidden_state.float()
+            if projection is not None:
+                last = last @ projection.to(last)
             found["cls"].append(last[:, 0].cpu())
             found["mean"].append(((last * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)).cpu())
             done += len(rows)

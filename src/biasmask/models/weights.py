@@ -3,7 +3,7 @@
 import importlib.util
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,22 @@ def outputs_in(state: Mapping[str, Tensor], backbone: str, source: str | Path) -
             f"checkpoint {source} doesn't fit backbone {backbone}: it has no head `{name}.weight`; "
             "name the architecture it was trained with, as in model.backbone=resnet18"
         )
-    if weight.shape[0] not in (1, 2):
-        raise CheckpointError(f"checkpoint {source}: its head has {weight.shape[0]} outputs; a binary classifier has 1 or 2")
     return int(weight.shape[0])
+
+
+def require_outputs(num_outputs: int, class_names: Sequence[str], source: str | Path, dataset: str) -> None:
+    """Refuse a trained head that doesn't fit the classes of the data set.
+
+    Raises:
+        CheckpointError: with both numbers; two classes take 1 or 2 outputs, C > 2 classes take C in the table's order.
+    """
+    count = len(class_names)
+    if num_outputs not in ((1, 2) if count == 2 else (count,)):
+        needed = "a binary classifier has 1 or 2" if count == 2 else f"{count} are needed, in this order"
+        raise CheckpointError(
+            f"checkpoint {source}: its head has {num_outputs} outputs, and data set {dataset} has {count} classes "
+            f"({', '.join(class_names)}); {needed}"
+        )
 
 
 def package_file(package: str, file: str) -> Path | None:

@@ -5,6 +5,7 @@ of the batches and the sums are added up, so that the result is that of one proc
 what a spawning strategy hands back from its workers.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from biasmask.errors import MethodError
+from biasmask.methods.attribute_mean import mean_bias_loss
 from biasmask.methods.importance import ImportanceSum
-from biasmask.methods.losses import bias_loss, class_balanced_bce
-from biasmask.models.image_classifier import backbone_parameters, binary_logit
+from biasmask.methods.task_loss import task_loss
+from biasmask.models.image_classifier import backbone_parameters, target_logits
 from biasmask.modules.classifier import ClassifierModule
 
 
@@ -23,46 +25,51 @@ class BiasMaskModule(lightning.LightningModule):
 
     Args:
         classifier: the model to look at; its weights stay as they are.
-        attribute: name of the sensitive attribute in the batch.
-        n_groups: G, the number of its groups.
+        attributes: sensitive attribute in the batch -> number of its groups; the bias loss is the mean over them.
         bias_loss: keyword arguments of `methods.losses.bias_loss`.
-        class_balance, n_positive, n_negative: of the task loss.
+        class_balance, class_counts: of the task loss.
         importance: `squared_gradient` or `abs_gradient`.
         per_sample: task importance from single samples (the empirical Fisher) instead of whole batches.
         n_batches: batches of the whole walk; under several processes, those that come again beyond it are left out.
+        include_head: importances of the head as well.
     """
 
     def __init__(
         self,
         classifier: ClassifierModule,
-        attribute: str,
-        n_groups: int,
+        attributes: Mapping[str, int],
         bias_loss: dict[str, Any],
         class_balance: str = "dataset",
-        n_positive: int | None = None,
-        n_negative: int | None = None,
+        class_counts: Sequence[int] | None = None,
         importance: str = "squared_gradient",
         per_sample: bool = False,
         n_batches: int | None = None,
+        include_head: bool = False,
     ):
         super().__init__()
         self.automatic_optimization = False
         self.classifier = classifier
-        self.attribute, self.n_groups = attribute, n_groups
+        self.attributes = dict(attributes)
         self.bias_settings = bias_loss
-        self.task_settings = {"class_balance": class_balance, "n_positive": n_positive, "n_negative": n_negative}
+        self.class_balance, self.class_counts = class_balance, class_counts
         self.kind, self.per_sample, self.n_batches = importance, per_sample, n_batches
-        size = sum(p.numel() for p in backbone_parameters(classifier.net).values())
+        self.include_head = include_head
+        size = sum(p.numel() for p in self.walked().values())
         self.register_buffer("bias_sum", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("task_sum", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(3, dtype=torch.float64))  # bias, task, undefined bias
+
+    def walked(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters whose importances are found, by name, in the network's order."""
+        net = self.classifier.net
+        return dict(net.named_parameters()) if self.include_head else backbone_parameters(net)
 
     def configure_optimizers(self) -> None:
         return None
 
     def on_train_epoch_start(self) -> None:
         self.classifier.eval()
-        self.parameters_by_name = backbone_parameters(self.classifier.net)
+        self.parameters_by_name = self.walked()
         self.sums = ImportanceSum(self.kind)
         self.sums.reserve(("bias", "task"), self.parameters_by_name)
 
@@ -71,8 +78,8 @@ class BiasMaskModule(lightning.LightningModule):
         if self.n_batches is not None and index * self.trainer.world_size + self.global_rank >= self.n_batches:
             return
         logits = self.classifier(batch["image"])
-        target, group = batch["target"], batch["group"][self.attribute]
-        losses: dict[str, Any] = {"bias": bias_loss(logits, target, group, self.n_groups, **self.bias_settings)}
+        target = batch["target"]
+        losses: dict[str, Any] = {"bias": mean_bias_loss(logits, target, batch["group"], self.attributes, **self.bias_settings)}
         if not self.per_sample:
             losses["task"] = self.task_loss(logits, target)
         self.sums.add(losses, self.parameters_by_name)
@@ -80,12 +87,12 @@ class BiasMaskModule(lightning.LightningModule):
             self.sums.add_per_sample("task", self.single_losses(batch), self.parameters_by_name)
 
     def task_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return class_balanced_bce(logits, target, **self.task_settings)
+        return task_loss(logits, target, self.class_balance, self.class_counts)  # type: ignore[arg-type]
 
     def single_losses(self, batch: dict[str, Any]) -> Any:
         images = self.classifier.normalized(batch["image"])
         for i in range(len(images)):
-            yield self.task_loss(binary_logit(self.classifier.net(images[i : i + 1])), batch["target"][i : i + 1])
+            yield self.task_loss(target_logits(self.classifier.net(images[i : i + 1])), batch["target"][i : i + 1])
 
     def on_train_epoch_end(self) -> None:
         for name, buffer in (("bias", self.bias_sum), ("task", self.task_sum)):
@@ -99,7 +106,7 @@ class BiasMaskModule(lightning.LightningModule):
         result: dict[str, dict[str, Tensor]] = {}
         if not bool(torch.isfinite(self.bias_sum).all() and torch.isfinite(self.task_sum).all()):
             raise MethodError("an importance is NaN or infinite: the model's weights or outputs are not finite")
-        parameters = backbone_parameters(self.classifier.net)
+        parameters = self.walked()
         for name, total, count in (("bias", self.bias_sum, self.counts[0]), ("task", self.task_sum, self.counts[1])):
             mean = (total / count.clamp(min=1)).float().cpu()
             pieces = mean.split([p.numel() for p in parameters.values()])

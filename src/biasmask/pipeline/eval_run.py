@@ -7,14 +7,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from biasmask.data.attributes import EncodedAttribute
 from biasmask.errors import CheckpointError, ConfigError
 from biasmask.files import write_json
+from biasmask.models.weights import require_outputs
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.checkpoints import load_model
 from biasmask.pipeline.context import Context, ModelState
+from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, open_extra_tests, write_checks
 from biasmask.pipeline.family import is_text
-from biasmask.pipeline.judging import compare, judge
+from biasmask.pipeline.judging import Threshold, compare, judge
 from biasmask.pipeline.predictions import write_predictions
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.report.html import write_report
@@ -52,20 +53,27 @@ def evaluate(config: DictConfig) -> None:
     run_dir = Path(hydra.runtime.output_dir)
     loaded = {name: load_model(file) for name, file in find_checkpoints(Path(config.ckpt_path)).items()}
     about = next(iter(loaded.values()))[1]
-    data_node, attribute, metrics = settings_of(config, about)
+    data_node, attributes, metrics = settings_of(config, about)
     with run_folder.claimed(run_dir, run_folder.config_text(config)):
         run_folder.write_provenance(run_dir, list(hydra.overrides.task), "src/eval.py")
-        context = open_context(config, data_node, attribute, next(iter(loaded.values()))[0])
+        context = open_context(config, data_node, attributes, next(iter(loaded.values()))[0])
+        for state, info in loaded.values():
+            require_classes(context, state, info, config.ckpt_path)
+        extra = extra_tests(config, data_node, attributes, context)
         models = {
             name: judge(state, context, [config.split], name, metrics["threshold_rule"], threshold_of(info, name))
             for name, (state, info) in loaded.items()
         }
         content, _ = compare(models, context.data, [config.split], metrics)
+        judge_extra_tests(extra, {name: state for name, (state, _) in loaded.items()}, models, context, metrics, content)
         for name, judged in models.items():
-            write_predictions(run_dir / "predictions" / f"{name}_{config.split}.parquet", judged.frames[config.split])
-        write_json(run_dir / "checker.json", context.data.check(list(context.data.attributes.values())).to_dict())
+            for split, frame in judged.frames.items():
+                write_predictions(run_dir / "predictions" / f"{name}_{split}.parquet", frame)
+        write_checks(run_dir, extra)
+        checked = context.data.check(list(context.data.attributes.values()), max(1, len(attributes)))
+        write_json(run_dir / "checker.json", checked.to_dict())
         write_json(run_dir / "metrics.json", content)
-        write_json(run_dir / "run.json", describe(context, loaded, attribute))
+        write_json(run_dir / "run.json", describe(context, loaded, attributes, extra))
         write_metrics_csv(run_dir)
         write_report(run_dir)
         console = Console()
@@ -73,63 +81,92 @@ def evaluate(config: DictConfig) -> None:
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, str | None, dict[str, Any]]:
-    """The data node, the attribute and the metric settings: those of the command line, else those of the run."""
+def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, tuple[str, ...], dict[str, Any]]:
+    """The data node, the attributes and the metric settings: those of the command line, else those of the run."""
     stored = about.get("data")
     chosen = config.get("data")  # without `data=` on the command line the key isn't there
     data_node = chosen if chosen is not None else (OmegaConf.create(stored) if stored else None)
     if data_node is None:
         raise ConfigError("this checkpoint doesn't tell its data set: name one, as in data=ham10000")
-    attribute = config.attribute
-    if attribute is None:
-        own = chosen is None or about.get("attribute") in (data_node.get("attributes") or {})
-        attribute = about.get("attribute") if own else data_node.get("attribute")
+    attributes = setup.attribute_names(config.attribute)
+    if not attributes:
+        attributes = setup.attribute_names(about.get("attribute"))
+        if chosen is not None:
+            there = tuple(name for name in attributes if name in (data_node.get("attributes") or {}))
+            attributes = there or setup.attribute_names(data_node.get("attribute"))
     metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
     overrides = HydraConfig.get().overrides.task
     typed = {name: metrics[name] for name in metrics if any(o.lstrip("+").startswith(f"metrics.{name}=") for o in overrides)}
-    return data_node, attribute, {**metrics, **about.get("metrics", {}), **typed}
+    return data_node, attributes, {**metrics, **about.get("metrics", {}), **typed}
 
 
-def threshold_of(about: dict[str, Any], name: str) -> float:
+def threshold_of(about: dict[str, Any], name: str) -> Threshold:
     threshold = about.get("threshold")
     if threshold is None:
         raise CheckpointError(
             f"the checkpoint of {name} holds no frozen threshold: use checkpoints/base.ckpt or checkpoints/debiased.ckpt of a run"
         )
-    return float(threshold)
+    return threshold if isinstance(threshold, dict) else float(threshold)
 
 
-def open_context(config: DictConfig, data_node: DictConfig, attribute: str | None, state: ModelState) -> Context:
+def open_context(config: DictConfig, data_node: DictConfig, attributes: tuple[str, ...], state: ModelState) -> Context:
     make_trainer, trainer_key = setup.trainer_factory(config.trainer)
     with open_dict(data_node):
         data_node.image_size = state.hyper["image_size"]
-    data = setup.open_data(
-        data_node, attribute, state.hyper["image_size"], config.paths.cache_dir, config.progress, needs_attribute=False
-    )
+    size = state.hyper["image_size"]
+    data = setup.open_data(data_node, attributes, size, config.paths.cache_dir, config.progress, debiases=False)
     data.require(config.split)
-    encoded: EncodedAttribute | None = data.attributes.get(attribute) if attribute else None
+    encoded = tuple(data.attributes[name] for name in attributes)
     return Context(
         data=data,
-        attribute=encoded,  # type: ignore[arg-type]
+        attribute=encoded[0] if encoded else None,  # type: ignore[arg-type]
         seed=0,
         make_trainer=make_trainer,
         trainer_key=trainer_key,
         store=ArtefactStore(Path(config.paths.store_dir)),
         progress=config.progress,
+        attributes=encoded,
     )
 
 
-def describe(context: Context, loaded: dict[str, Any], attribute: str | None) -> dict[str, Any]:
+def require_classes(context: Context, state: ModelState, about: dict[str, Any], source: str) -> None:
+    """Refuse a data set whose classes aren't those of the model.
+
+    Raises:
+        CheckpointError: another number of classes, or with more than two others by name: each output stands for one.
+    """
+    own = context.data.table.class_names
+    require_outputs(state.hyper["num_outputs"], own, source, context.data.table.name)
+    trained = about.get("class_names")
+    if len(own) > 2 and trained and list(own) != list(trained):
+        raise CheckpointError(
+            f"checkpoint {source} tells the classes {', '.join(trained)}, and data set {context.data.table.name} has "
+            f"{', '.join(own)}: give the target the same classes in the same order"
+        )
+
+
+def extra_tests(config: DictConfig, data_node: DictConfig, attributes: tuple[str, ...], context: Context) -> list[ExtraTest]:
+    """The further test sets that were asked for, else those of the data node where its test split is evaluated."""
+    wanted = config.get("extra_tests")
+    if wanted is None and config.split == "test":
+        wanted = data_node.get("extra_tests")
+    return open_extra_tests(wanted, config, attributes, data_node.image_size, context.data.table.class_names)
+
+
+def describe(context: Context, loaded: dict[str, Any], attributes: tuple[str, ...], extra: list[ExtraTest]) -> dict[str, Any]:
     state: ModelState = next(iter(loaded.values()))[0]
     return {
         "experiment": "eval",
         "method": "evaluation",
         "dataset": context.data.table.name,
-        "attribute": attribute,
+        "attribute": attributes[0] if attributes else None,
+        "attributes": list(attributes),
         "group_names": {name: list(a.group_names) for name, a in context.data.attributes.items()},
         "class_names": list(context.data.table.class_names),
         "backbone": state.hyper["backbone"],
         "image_size": state.hyper["image_size"],
         "seed": None,
+        "extra_tests": [test.name for test in extra],
+        "needs_attribute": any(state.decision is not None for state, _ in loaded.values()),
         "final": list(loaded)[-1],
     }

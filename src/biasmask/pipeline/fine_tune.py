@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,17 +11,18 @@ from torch import Tensor
 
 from biasmask.data.features import FeatureDataset, dihedral
 from biasmask.errors import ConfigError, MethodError
-from biasmask.methods.losses import bias_loss
-from biasmask.metrics.ranking import auroc
-from biasmask.models.image_classifier import captured_features, reset_head
+from biasmask.methods.attribute_mean import mean_bias_loss
+from biasmask.metrics.overall import overall_auroc, score_spread
+from biasmask.models.image_classifier import captured_features, reset_head, scores_of
 from biasmask.modules.bmft import BMFTModule, Editing
-from biasmask.modules.callbacks import CollapseGuard
 from biasmask.modules.classifier import ClassifierModule, Learning
+from biasmask.modules.kept_epoch import CollapseGuard, EpochSelection, KeptEpoch, selection_note
 from biasmask.pipeline.context import Context, ModelState
-from biasmask.pipeline.predictions import predict_logits
+from biasmask.pipeline.predictions import logits_by_row, predict_logits
+from biasmask.pipeline.selection import epoch_selection
 from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
 
-PARTS = ("mask", "backbone", "head", "all", "none")
+PARTS = ("mask", "mask_and_head", "backbone", "head", "all", "none")
 
 
 @dataclass
@@ -29,7 +30,7 @@ class FineTune(StoredStage):
     """Fine-tune a part of a trained model on the debias split.
 
     Args:
-        part: what may change: `mask`, `backbone`, `head`, `all`, or `none` (norm statistics alone).
+        part: what may change: `mask`, `mask_and_head`, `backbone`, `head`, `all`, or `none` (norm statistics alone).
         epochs, batch_size: length and images a step.
         optimizer: partial `_target_` node.
         gradient_clip_val: largest norm of the (masked) gradient, or null.
@@ -42,9 +43,12 @@ class FineTune(StoredStage):
         dropout: whether dropout is active.
         reset_head: start from a head of zeros.
         views: for `part=head`: features of this many flips of each image, computed once; 0: forward in every epoch.
-        guard: limits against collapse (`max_auroc_drop`, `min_spread`, `keep`, `patience`), or null for none.
+        guard: limits against collapse (`max_auroc_drop`, `min_spread`, `keep`, `patience`), or null for none; where the run has
+            a selection rule, that one chooses the epoch, and the guard isn't looked at.
         split: the rows to train on.
     """
+
+    selects: ClassVar[bool] = True
 
     part: str
     epochs: int
@@ -76,18 +80,19 @@ class FineTune(StoredStage):
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         return {
             "trainer": context.stage_key,
-            "data": context.data.fingerprint((self.split, "val"), context.attribute.name),
+            "data": context.fingerprint(self.split, "val"),
+            **context.selection_key,
         }
 
     def work(self, name: str, state: ModelState | None, context: Context, folder: Path) -> Outcome:
         if state is None:
             raise ConfigError(f"stage {name} needs a model: the baseline comes first")
-        if self.part == "mask" and state.mask is None:
+        if self.part.startswith("mask") and state.mask is None:
             raise ConfigError(f"stage {name} edits a mask, and no stage before it made one: put `locate` before it")
         data, attribute = context.data, context.attribute
         rows = data.rows(self.split)
-        positive, negative = data.class_counts(rows)
-        learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, positive, negative, context.seed)
+        counts = data.rows_per_class(rows)
+        learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, counts, context.seed)
         editing = Editing(
             self.part,
             attribute.name,
@@ -99,10 +104,10 @@ class FineTune(StoredStage):
             self.norm_statistics,
             self.dropout,
             state.mask,
+            attributes=context.debiased,
         )
         if self.anchor_weight:
-            editing.base_logits = torch.zeros(len(data.table.frame))
-            editing.base_logits[torch.as_tensor(rows)] = predict_logits(state, context, rows, f"{name}: base scores")
+            editing.base_logits = logits_by_row(state, context, rows, f"{name}: base scores")
         net = state.network()
         if self.reset_head:
             reset_head(net)
@@ -112,7 +117,7 @@ class FineTune(StoredStage):
         else:
             train = data.loader(rows, self.batches, self.batch_size, context.seed, attribute=attribute)
             loaders = (train, data.loader(data.rows("val"), "sequential"))
-        guard = self._guard(name, state, context)
+        guard = self._guard(name, state, context, folder)
         trainer = context.trainer(
             name,
             folder / "history.jsonl",
@@ -135,13 +140,18 @@ class FineTune(StoredStage):
     def _label(self) -> str:
         losses = (("task loss", self.task_weight), ("bias loss", self.bias_weight), ("anchor", self.anchor_weight))
         used = " + ".join(f"{weight:g} {name}" for name, weight in losses if weight) or "no loss"
-        what = {"mask": "masked weights", "none": "norm statistics only", "all": "all weights"}.get(self.part, self.part)
+        words = {"mask": "masked weights", "mask_and_head": "masked weights and head", "none": "norm statistics only"}
+        what = {**words, "all": "all weights"}.get(self.part, self.part)
         return f"{what}, {used}"
 
-    def _notes(self, module: BMFTModule, guard: CollapseGuard | None) -> tuple[str, ...]:
+    def _notes(self, module: BMFTModule, guard: KeptEpoch | None) -> tuple[str, ...]:
         notes = []
         if int(module.undefined_batches):
             notes.append(f"{int(module.undefined_batches)} batches had no defined bias loss and gave no gradient of it")
+        if isinstance(guard, EpochSelection):
+            stopped = int(module.stopped_epoch)
+            notes.append(selection_note(guard.path, None if stopped < 0 else f"epoch {stopped + 1}"))  # type: ignore[arg-type]
+            return tuple(notes)
         if guard is not None and int(module.kept_epoch) < 0:
             notes.append("kept the weights as they were: no epoch had a smaller gap within the allowed loss of AUROC")
         elif guard is not None:
@@ -150,26 +160,32 @@ class FineTune(StoredStage):
             notes.append(f"stopped in epoch {int(module.stopped_epoch) + 1}: AUROC or score spread fell below the guard")
         return tuple(notes)
 
-    def _guard(self, name: str, state: ModelState, context: Context) -> CollapseGuard | None:
+    def _guard(self, name: str, state: ModelState, context: Context, folder: Path) -> KeptEpoch | None:
+        path = folder / "selection.json"
+        if context.selection is not None:
+            return epoch_selection(name, state, context, self.bias_loss, path)
         if not self.guard:
             return None
         rows = context.data.rows("val")
         logits = predict_logits(state, context, rows, f"{name}: guard")
         target = torch.as_tensor(context.data.target[rows])
-        group = torch.as_tensor(context.attribute.index[rows])
-        gap = bias_loss(logits, target, group, len(context.attribute.group_names), **self.bias_loss)
+        groups = {attribute.name: torch.as_tensor(attribute.index[rows]) for attribute in context.attributes}
+        gap = mean_bias_loss(logits, target, groups, context.debiased, **self.bias_loss)
+        scores = scores_of(logits)
         return CollapseGuard(
-            base_auroc=float(auroc(torch.sigmoid(logits).double(), target)),
-            base_score_std=float(torch.sigmoid(logits).std(correction=0)),
+            base_auroc=overall_auroc(scores, target),
+            base_score_std=score_spread(scores),
             base_bias=float(gap.value) if gap.defined else float("inf"),
             **self.guard,
+            weights=state.weights,
+            path=path,
         )
 
     def _feature_loaders(self, name: str, state: ModelState, context: Context, rows: np.ndarray) -> tuple[Any, Any]:
         data, attribute = context.data, context.attribute
         val = data.rows("val")
         cached = features_of(state, context, rows, range(self.views), f"{name}: features")
-        groups = {attribute.name: attribute.index}
+        groups = {name: encoded.index for name, encoded in data.groups.items()}
         train_set = FeatureDataset(cached, rows, data.target, groups, context.seed)
         val_set = FeatureDataset(
             features_of(state, context, val, range(1), f"{name}: features"), val, data.target, groups, context.seed

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -11,21 +10,24 @@ from biasmask.data.image_data import ImageData
 from biasmask.metrics.collapse import collapse_report
 from biasmask.metrics.evaluation import MetricValue, compare_predictions, evaluate_predictions, to_json
 from biasmask.metrics.levelling import levelling_down
-from biasmask.metrics.threshold import select_threshold
+from biasmask.metrics.threshold import select_threshold, select_thresholds
 from biasmask.pipeline.context import Context, ModelState
-from biasmask.pipeline.predictions import predict_logits, predictions_frame
+from biasmask.pipeline.decisions import decided
+from biasmask.pipeline.predictions import predict_logits, predictions_frame, scores_in
+
+Threshold = float | dict[str, float]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's predictions by split, and its threshold."""
+    """A model's predictions by split, and its threshold; with more than two classes one a class."""
 
     frames: dict[str, pd.DataFrame]
-    threshold: float
+    threshold: Threshold
 
 
 def judge(
-    state: ModelState, context: Context, splits: list[str], label: str, rule: str, threshold: float | None = None
+    state: ModelState, context: Context, splits: list[str], label: str, rule: str, threshold: Threshold | None = None
 ) -> Judged:
     """Predict the splits; choose the threshold on `val` unless one is given (a frozen one)."""
     frames = {}
@@ -33,14 +35,23 @@ def judge(
         rows = context.data.rows(split)
         logits = predict_logits(state, context, rows, f"{label} {split}")
         frames[split] = predictions_frame(context.data, rows, logits)
+        if state.decision:
+            scores = frames[split]["score"].to_numpy()
+            frames[split]["prediction"] = decided(state.decision, context.data, rows, scores)
     if threshold is None:
-        val = frames["val"]
-        threshold = select_threshold(_tensor(val["score"]), torch.as_tensor(val["target"].to_numpy()), rule)
-    return Judged(frames, float(threshold))
+        threshold = choose_threshold(frames["val"], context.data.table.class_names, rule)
+    return Judged(frames, threshold)
 
 
-def _tensor(column: pd.Series) -> torch.Tensor:
-    return torch.as_tensor(np.ascontiguousarray(column.to_numpy(), dtype=np.float64))
+def choose_threshold(frame: pd.DataFrame, class_names: tuple[str, ...], rule: str) -> Threshold:
+    """The threshold of a predictions frame of the validation split by a rule, with more than two classes one a class.
+
+    A class without a row there has no best threshold: it gets 1 / C, the score of a model that knows nothing.
+    """
+    scores, target = scores_in(frame), torch.as_tensor(frame["target"].to_numpy())
+    if scores.ndim == 1:
+        return select_threshold(scores, target, rule)
+    return dict(zip(class_names, select_thresholds(scores, target, rule), strict=True))
 
 
 def compare(
@@ -83,11 +94,19 @@ def compare(
                 **settings,
             )
         content["difference"] = to_json(differences)
-        content["levelling_down"] = [entry._asdict() for entry in levelling_down(differences)]
+        content["levelling_down"] = levelled(differences)
     return content, differences
+
+
+def levelled(differences: dict[str, MetricValue]) -> list[dict[str, str]]:
+    """The groups that got worse, for each test set (with more than two classes for each class as well)."""
+    by_split: dict[str, dict[str, MetricValue]] = {}
+    for key, value in differences.items():
+        by_split.setdefault(key.partition("/")[0], {})[key] = value
+    return [{"split": split, **entry._asdict()} for split, own in by_split.items() for entry in levelling_down(own)]
 
 
 def collapse_of(base: Judged, debiased: Judged, split: str = "val") -> tuple[bool, str]:
     """Whether debiasing bought its fairness with a model that no longer tells anything, judged on validation rows."""
     before, after = base.frames[split], debiased.frames[split]
-    return collapse_report(_tensor(after["score"]), _tensor(before["score"]), torch.as_tensor(after["target"].to_numpy()))
+    return collapse_report(scores_in(after), scores_in(before), torch.as_tensor(after["target"].to_numpy()))

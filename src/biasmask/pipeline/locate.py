@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 from safetensors.torch import load_file, save
@@ -13,14 +13,17 @@ from torch import Tensor
 from biasmask.errors import ConfigError, MethodError
 from biasmask.files import write_atomically, write_json
 from biasmask.methods import weight_mask
+from biasmask.methods.depth_mask import depth_mask
 from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.bias_mask import BiasMaskModule
+from biasmask.pipeline.bias_map import region_importances
 from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.stages import expected_warnings
 from biasmask.pipeline.store import hash_of
 
 MASK_SETTINGS = ("source", "ratio_epsilon", "edit_fraction", "granularity")  # the walk doesn't depend on these
-SOURCES = ("ratio", "reference", "bias_only", "random", "ones")
+WITHOUT_WALK = ("random", "ones", "last_layers", "first_layers")
+SOURCES = ("ratio", "reference", "bias_only", *WITHOUT_WALK)
 
 
 @dataclass
@@ -31,7 +34,7 @@ class Locate:
 
     Args:
         source: `ratio` (bias over task importance), `bias_only`, `random` or `ones` (controls), or `reference` (strictly above
-            the percentile of the ratio, as published).
+            the percentile of the ratio, as published); `last_layers` or `first_layers`: by depth alone, whole layers.
         ratio_epsilon: eps of bias / (task + eps), both scaled to [0, 1] per tensor; 1e-10 as published, large: as `bias_only`.
         edit_fraction: share of the backbone's parameters in the mask.
         granularity: `weight`, `channel` or `layer`.
@@ -55,6 +58,7 @@ class Locate:
     batch_size: int
     batches: str
     split: str = "debias"
+    include_head: ClassVar[bool] = False  # whether the walk goes over the head too; masks of the backbone don't need it
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
@@ -67,17 +71,22 @@ class Locate:
         assert state is not None, "locate needs a model: the baseline comes first"
         started = time.perf_counter()
         importances, about, reused = None, None, False
-        if self.source not in ("random", "ones"):
+        if self.source not in WITHOUT_WALK:
             importances, about, reused = self._importances(name, state, context)
         mask, threshold = self._mask(state, importances, context.seed)
         info = self._describe(mask, threshold, about, state)
-        label = f"{info['selected']:,} of {info['parameters']:,} backbone parameters by {self.source}"
+        if importances is not None:
+            info["region_importance"] = region_importances(state.network(), importances)
+        label = self._label(info)
         notes = []
         if about and about["batches_without_bias_loss"]:
             notes.append(f"{about['batches_without_bias_loss']} of {about['batches']} batches had no defined bias loss")
         seconds = round(time.perf_counter() - started, 3)
         context.records.append(StageRecord(stage=name, label=label, seconds=seconds, reused=reused, notes=notes))
         return replace(state, mask=mask, mask_info=info)
+
+    def _label(self, info: dict[str, Any]) -> str:
+        return f"{info['selected']:,} of {info['parameters']:,} backbone parameters by {self.source}"
 
     def _importances(
         self, name: str, state: ModelState, context: Context
@@ -89,7 +98,8 @@ class Locate:
             "model": replace(state, mask=None).key,
             "seed": context.seed,
             "trainer": context.walk_key,
-            "data": context.data.fingerprint((self.split,), context.attribute.name),
+            "data": context.fingerprint(self.split),
+            **({"include_head": True} if self.include_head else {}),
         }
 
         def make(folder: Path) -> None:
@@ -107,7 +117,7 @@ class Locate:
                     "per_sample": self.per_sample,
                     "bias_loss": self.bias_loss["criterion"],
                     "bias_loss_settings": self.bias_loss,
-                    "task_loss": f"class-balanced BCE ({self.class_balance})",
+                    "task_loss": f"class-balanced {'BCE' if context.data.n_classes == 2 else 'CE'} ({self.class_balance})",
                     "split": self.split,
                     "n": len(context.data.rows(self.split)),
                     "batches": batches,
@@ -120,35 +130,34 @@ class Locate:
         for key, tensor in load_file(folder / "importance.safetensors").items():
             loss, _, parameter = key.partition("/")
             found[loss][parameter] = tensor
-        order = list(backbone_parameters(state.network()))
+        net = state.network()
+        order = [n for n, _ in net.named_parameters()] if self.include_head else list(backbone_parameters(net))
         found = {loss: {n: named[n] for n in order} for loss, named in found.items()}
         return found, json.loads((folder / "importance.json").read_text()), reused
 
     def _walk(self, name: str, state: ModelState, context: Context) -> tuple[BiasMaskModule, int]:
         rows = context.data.rows(self.split)
-        positive, negative = context.data.class_counts(rows)
         loader = context.data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute)
         batches = len(loader)
         module = BiasMaskModule(
             state.classifier(),
-            context.attribute.name,
-            len(context.attribute.group_names),
+            context.debiased,
             self.bias_loss,
             self.class_balance,
-            positive,
-            negative,
+            context.data.rows_per_class(rows),
             self.importance,
             self.per_sample,
             batches,
+            self.include_head,
         )
         trainer = context.trainer(name, max_epochs=1, logger=False, limit_val_batches=0, gradient_clip_val=None)
         with expected_warnings():
             trainer.fit(module, loader)
         if module.counts[0] == 0:
-            groups = ", ".join(context.attribute.group_names)
+            named = " or ".join(f"{a.name} ({', '.join(a.group_names)})" for a in context.attributes)
             raise MethodError(
-                f"no batch of the split `{self.split}` has a defined bias loss for attribute {context.attribute.name} "
-                f"({groups}): two groups with samples of the needed class are required; see checker.json for the counts"
+                f"no batch of the split `{self.split}` has a defined bias loss for attribute {named}: "
+                "two groups with samples of the needed class are required; see checker.json for the counts"
             )
         return module, batches
 
@@ -160,6 +169,8 @@ class Locate:
             return weight_mask.random_mask(like, self.edit_fraction, seed, self.granularity), None
         if self.source == "ones":
             return weight_mask.ones_mask(like), None
+        if self.source in ("last_layers", "first_layers"):
+            return depth_mask(like, self.edit_fraction, self.source.removesuffix("_layers")), None
         assert importances is not None
         if self.source == "bias_only":
             return weight_mask.bias_only(importances["bias"], self.edit_fraction, self.granularity), None

@@ -10,14 +10,14 @@ from hydra.utils import instantiate
 from biasmask.errors import ConfigError
 from biasmask.methods.block_mask import shuffled
 from biasmask.methods.threshold_schedule import Schedule
-from biasmask.metrics.ranking import auroc
-from biasmask.models.image_classifier import create_network
+from biasmask.metrics.overall import overall_auroc, score_spread
+from biasmask.models.image_classifier import create_network, scores_of
 from biasmask.models.pruner import Pruner
 from biasmask.modules.bmft import Editing
 from biasmask.modules.classifier import Learning
 from biasmask.modules.image_pruning import ImagePruningModule, Pruning
 from biasmask.pipeline.context import Context, ModelState
-from biasmask.pipeline.predictions import predict_logits
+from biasmask.pipeline.predictions import logits_by_row, predict_logits
 from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
 from biasmask.pipeline.structure import Structure, fold_masks, kept_label, pruning_notes, weight_facts
 
@@ -89,7 +89,7 @@ class PruneImage(PruningStage):
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         return {
             "trainer": context.stage_key,
-            "data": context.data.fingerprint((self.split, "val"), context.attribute.name),
+            "data": context.fingerprint(self.split, "val"),
         }
 
     def work(self, name: str, state: ModelState | None, context: Context, folder: Path) -> Outcome:
@@ -99,8 +99,8 @@ class PruneImage(PruningStage):
         rows = data.rows(self.split)
         net = state.network()
         pruner = Structure(**self.structure).attach(net)
-        positive, negative = data.class_counts(rows)
-        learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, positive, negative, context.seed)
+        counts = data.rows_per_class(rows)
+        learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, counts, context.seed)
         module = ImagePruningModule(state.hyper, net, learning, self._editing(name, state, context), pruner, self.pruning())
         loaders = (
             data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute),
@@ -134,11 +134,11 @@ class PruneImage(PruningStage):
             self.bias_loss,
             "frozen",
             self.dropout,
+            attributes=context.debiased,
         )
         if self.anchor_weight:
             rows = context.data.rows(self.split)
-            editing.base_logits = torch.zeros(len(context.data.table.frame))
-            editing.base_logits[torch.as_tensor(rows)] = predict_logits(state, context, rows, f"{name}: base scores")
+            editing.base_logits = logits_by_row(state, context, rows, f"{name}: base scores")
         return editing
 
     def _label(self, after: ModelState) -> str:
@@ -150,9 +150,9 @@ class PruneImage(PruningStage):
         """What it cost on the validation split: a gap that fell with the spread of the scores alone is no gain."""
         rows = context.data.rows("val")
         target = torch.as_tensor(context.data.target[rows])
-        scores = [torch.sigmoid(predict_logits(state, context, rows, f"{name}: cost")) for state in (before, after)]
-        old, new = (float(auroc(score.double(), target)) for score in scores)
-        wide, narrow = (float(score.std(correction=0)) for score in scores)
+        scores = [scores_of(predict_logits(state, context, rows, f"{name}: cost")) for state in (before, after)]
+        old, new = (overall_auroc(score, target) for score in scores)
+        wide, narrow = (score_spread(score) for score in scores)
         text = f"on the validation split: AUROC {old:.3f} to {new:.3f}, spread of scores {wide:.3f} to {narrow:.3f}"
         if old - new > self.max_auroc_drop:
             text += f"; AUROC fell by more than {self.max_auroc_drop:g}: a weaker penalty or min_kept cuts less"

@@ -1,6 +1,7 @@
 """The run folder: claimed by one run at a time, never overwritten by another, written file by file, atomically."""
 
 import json
+import math
 import platform
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from biasmask.errors import StoreError
 from biasmask.files import storage_error, write_atomically, write_json
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core", "numpy", "pandas", "pillow")
+FINISHED = "finished.json"
 
 
 @contextmanager
@@ -46,8 +48,8 @@ def claimed(run_dir: Path, config: str) -> Iterator[Path]:
         existing = run_dir / "config.yaml"
         if existing.is_file() and existing.read_text(encoding="utf-8") != config:
             raise StoreError(
-                f"run folder {run_dir} holds a run of another configuration: name another as hydra.run.dir=..., "
-                "its results are left as they are"
+                f"run folder {run_dir} holds a run of another configuration: name another as hydra.run.dir=... "
+                "(in a sweep hydra.sweep.dir=...), its results are left as they are"
             )
         write_atomically(existing, config)
         yield run_dir
@@ -79,6 +81,22 @@ def write_provenance(run_dir: Path, overrides: list[str], script: str) -> None:
     write_atomically(run_dir / "environment.txt", "\n".join(lines) + "\n")
 
 
+def write_finished(run_dir: Path, objective: float) -> None:
+    """Mark a run as finished; the last file that it writes."""
+    write_json(run_dir / FINISHED, {"objective": objective if math.isfinite(objective) else None, "version": __version__})
+
+
+def finished_objective(run_dir: Path) -> float | None:
+    """What a finished run returned (NaN: undefined); None where it has not finished, or another version of biasmask made it."""
+    path = run_dir / FINISHED
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if content["version"] != __version__:
+        return None
+    return math.nan if content["objective"] is None else float(content["objective"])
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of a run.
 
@@ -91,7 +109,11 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} can't be read ({error}): is it a finished run folder?") from error
 
 
-def write_records(run_dir: Path, records: list[Any], history: list[dict[str, Any]]) -> None:
-    """Write what each stage did, and the training curves."""
+def write_records(
+    run_dir: Path, records: list[Any], history: list[dict[str, Any]], selections: dict[str, Any] | None = None
+) -> None:
+    """Write what each stage did, the training curves, and what each stage chose its epoch from (where any did)."""
     write_json(run_dir / "stages.json", [vars(record) for record in records])
     write_json(run_dir / "history.json", history)
+    if selections:
+        write_json(run_dir / "selection.json", selections)

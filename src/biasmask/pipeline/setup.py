@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,21 +96,66 @@ def progress_bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None]
         yield update
 
 
+def selection_of(config: DictConfig) -> dict[str, Any] | None:
+    """What chooses the epochs of all stages: the rule with its settings, and the rule of the thresholds; None = their guards.
+
+    Raises:
+        ValueError: a setting that the rule refuses.
+    """
+    if not config.get("selection"):
+        return None
+    node = OmegaConf.to_container(config.selection, resolve=True)
+    instantiate(node)  # a wrong setting is told before anything is trained
+    return {"rule": node, "threshold_rule": config.metrics.threshold_rule}
+
+
+def attribute_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The attributes that are debiased: none, one (`sex`, or crossed: `sex+age`), or several at once (`[sex, age]`).
+
+    Raises:
+        ConfigError: an empty list, or a name twice.
+
+    >>> attribute_names("sex+age"), attribute_names(["sex", "age"]), attribute_names(None)
+    (('sex+age',), ('sex', 'age'), ())
+    """
+    names = () if value is None else (value,) if isinstance(value, str) else tuple(str(name) for name in value)
+    if len(set(names)) < len(names) or (value is not None and not names):
+        raise ConfigError(f"attribute=[{','.join(names)}]: name one attribute, or different ones as in attribute=[sex,age]")
+    return names
+
+
+def crossed_name(names: Sequence[str]) -> str:
+    """The attribute whose groups tell all groups of several attributes apart; a single one is itself.
+
+    >>> crossed_name(["sex", "age"]), crossed_name(["sex+age", "sex"])
+    ('sex+age', 'sex+age')
+    """
+    return names[0] if len(names) == 1 else "+".join(dict.fromkeys(part for name in names for part in name.split("+")))
+
+
 def open_data(
-    node: DictConfig, attribute: str | None, image_size: int, cache_dir: str, progress: bool, needs_attribute: bool = True
+    node: DictConfig, attributes: Sequence[str], image_size: int, cache_dir: str, progress: bool, debiases: bool = True
 ) -> ImageData:
-    """The data of a `data` node, with the debiased attribute first and those that are reported besides.
+    """The data of a `data` node, with the debiased attributes first and those that are reported besides.
+
+    Args:
+        node: the `data` node.
+        attributes: names of the debiased attributes.
+        image_size: pixels.
+        cache_dir: folder of the decoded pixels.
+        progress: draw a bar.
+        debiases: whether stages follow that need an attribute, and of several at once their crossing.
 
     Raises:
         ConfigError: no attribute was named.
         DataError: whatever is wrong with the table or its images.
     """
-    if attribute is None and needs_attribute:
+    if not attributes and debiases:
         defined = ", ".join((node.get("attributes") or {}).keys()) or "any column of the table"
         raise ConfigError(f"no sensitive attribute was named: type attribute=<name> ({defined})")
     source = instantiate(node.source)
     definitions = OmegaConf.to_container(node.attributes, resolve=True) if node.get("attributes") else None
-    names = [*([attribute] if attribute else []), *(node.get("report_attributes") or [])]
+    names = [*attributes, *(node.get("report_attributes") or [])]
     with progress_bar("decode", progress) as update:
         return open_image_data(
             source,
@@ -119,6 +164,9 @@ def open_data(
             image_size,
             Path(cache_dir),
             update,
+            crossed_name(attributes) if debiases and len(attributes) > 1 else None,
+            node.get("debias_share", 1.0) if debiases else 1.0,
+            node.get("share_seed", 0),
             eval_batch_size=node.eval_batch_size,
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import lightning
 from safetensors.torch import load_file, save
@@ -39,8 +39,11 @@ class Outcome:
 class StoredStage:
     """A stage whose result is kept in the store under everything that determined it.
 
-    Subclasses are dataclasses of primitives (their fields are part of the key) and define `work` and `inputs`.
+    Subclasses are dataclasses of primitives (their fields are part of the key) and define `work` and `inputs`. One that leaves
+    the choice among its epochs to the run's selection rule says so by `selects`.
     """
+
+    selects: ClassVar[bool] = False
 
     def require(self, hyper: dict[str, Any]) -> None:
         """Refuse a network that the stage can't work on, before anything is trained; by default none is."""
@@ -82,6 +85,8 @@ class StoredStage:
         record = json.loads((folder / "record.json").read_text())
         context.records.append(StageRecord(stage=name, reused=reused, **record))
         context.history.extend({**row, "stage": name} for row in read_history(folder))
+        if (choice := folder / "selection.json").is_file():
+            context.selections[name] = json.loads(choice.read_text())
         return self.read(folder, state)
 
     def save(self, folder: Path, name: str, state: ModelState) -> None:

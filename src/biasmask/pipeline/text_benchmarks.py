@@ -84,7 +84,7 @@ class Benchmarks:
     folder: str | None = None
 
     def measure(self, state: TextState, attribute: str, texts: Sequence[str]) -> Findings:
-        """All that the model allows.
+        """All that the model allows; a projection concerns embeddings, so what a masked-LM head says is the same without it.
 
         Args:
             attribute: professions are measured for `gender` alone.
@@ -102,7 +102,8 @@ class Benchmarks:
         if attribute == "gender":
             for name, read in (("bec_pro", read_bec_pro), ("winobias", read_winobias)):
                 pairs = self.drawn(list(read(self.folder).pairs))
-                key, cosines = f"{name}/stereotype_gap/{attribute}", self.professions(net, state.tokenizer, pairs, name)
+                key = f"{name}/stereotype_gap/{attribute}"
+                cosines = self.professions(net, state.tokenizer, pairs, name, state.projection)
                 found.figures[key], found.pairs[key] = cosines.gap(**self.draws), cosines
         if head:
             self.sentence_pairs(net, state.tokenizer, found)
@@ -115,14 +116,16 @@ class Benchmarks:
         keep = np.random.default_rng(self.draws["seed"]).permutation(len(items))[: self.rows]
         return [items[i] for i in np.sort(keep)]
 
-    def professions(self, net: nn.Module, tokenizer: Any, pairs: Sequence[ProfessionPair], label: str) -> Professions:
+    def professions(
+        self, net: nn.Module, tokenizer: Any, pairs: Sequence[ProfessionPair], label: str, projection: Tensor | None
+    ) -> Professions:
         """Cosine of person and profession in a man's and in a woman's sentence."""
         cosine: list[Tensor] = []
         for sentences in ([pair.male for pair in pairs], [pair.female for pair in pairs]):
             with progress_bar(label, self.progress) as update:
                 words = embed_spans(
                     net, tokenizer, [s.text for s in sentences], [(s.person, s.profession) for s in sentences],
-                    device=self.device, progress=update,
+                    device=self.device, progress=update, projection=projection,
                 )  # fmt: skip
             unit = torch.nan_to_num(words.double()) / words.double().norm(dim=-1, keepdim=True)  # NaN where there is no direction
             cosine.append((unit[:, 0] * unit[:, 1]).sum(-1))

@@ -53,7 +53,7 @@ def open_sentences(
         )
     parts = split_sentences(table, node.split_seed, node.held_out, node.per_kind, node.balance)
     sentences = Sentences(
-        table, {part: parts[part] for part in ("train", "held_out")}, node.name, lists.name, node.tokens_per_batch
+        table, {part: parts[part] for part in ("train", "held_out")}, node.name, lists.name, node.tokens_per_batch, lists
     )
     counts = {part: {kind: len(rows) for kind, rows in kinds.items()} for part, kinds in sentences.parts.items()}
     notes = [*table.report["notes"], *parts["notes"]]

@@ -13,7 +13,7 @@ from biasmask.models.text_encoder import find_encoder
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.text_judging import TextJudge
-from biasmask.pipeline.text_state import TextState, read_masks, save_masks
+from biasmask.pipeline.text_state import TextState, read_masks, save_masks, save_projection
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.text_report import write_text_report
 from biasmask.report.text_terminal import print_text_summary
@@ -41,6 +41,7 @@ def evaluate_text(config: DictConfig) -> None:
         write_json(run_dir / "metrics.json", judge.compare(judged))
         write_json(run_dir / "run.json", describe(states, about, attribute, judge.settings))
         save_masks(run_dir, list(states.values())[-1])
+        save_projection(run_dir, list(states.values())[-1])
         write_metrics_csv(run_dir)
         write_text_report(run_dir)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
@@ -68,7 +69,7 @@ def load_states(path: Path, about: dict[str, Any], console: Console) -> dict[str
     if about.get("final") == "debiased":
         if not folder.is_dir():
             raise CheckpointError(f"{path} holds no debiased_hf: the run wasn't finished; start it again")
-        states["debiased"] = read_masks(path, TextState.load(str(folder)))
+        states["debiased"] = read_masks(path, TextState.load(str(folder)))  # with its projection, which lies in that folder
     if not states:
         raise CheckpointError(f"{path} holds no model to evaluate")
     return states

@@ -3,12 +3,24 @@
 import math
 from typing import Any
 
+from torch import Tensor
+
 from biasmask.data.token_batches import ordered_loader
 from biasmask.metrics.measurement import Measurement
-from biasmask.modules.text_debias import TextDebiasModule, TextLosses
+from biasmask.modules.text_debias import Batch, TextDebiasModule, TextLosses
 from biasmask.pipeline.stages import expected_warnings
 from biasmask.pipeline.text_stages import TextContext
 from biasmask.pipeline.text_state import TextState
+
+
+class ProjectedModule(TextDebiasModule):
+    """The losses of an encoder whose last layer is projected; without a projection those of the encoder."""
+
+    projection: Tensor | None = None
+
+    def outputs(self, batch: Batch) -> list[Tensor]:
+        *others, last = super().outputs(batch)
+        return [*others, last if self.projection is None else last @ self.projection.to(last)]
 
 
 def held_out_figures(state: TextState, context: TextContext, losses: dict[str, Any]) -> dict[str, Measurement]:
@@ -19,7 +31,8 @@ def held_out_figures(state: TextState, context: TextContext, losses: dict[str, A
     """
     sentences = context.sentences
     attribute = sentences.batches("held_out", sentences.groups)
-    module = TextDebiasModule(state.network(), len(sentences.groups), TextLosses(**losses), attribute_batches=attribute)
+    module = ProjectedModule(state.network(), len(sentences.groups), TextLosses(**losses), attribute_batches=attribute)
+    module.projection = state.projection
     module.original.net = context.original.network()
     rows = sentences.rows("held_out")
     with expected_warnings():

@@ -105,7 +105,9 @@ class TextJudge:
 
         def make(folder: Path | None) -> Embeddings:
             with progress_bar(label, self.progress) as update:
-                found = embed_texts(state.network(), state.tokenizer, texts, device=self.device, progress=update)
+                found = embed_texts(
+                    state.network(), state.tokenizer, texts, device=self.device, progress=update, projection=state.projection
+                )
             if folder is not None:
                 write_atomically(folder / "embeddings.safetensors", save(found))
             return found

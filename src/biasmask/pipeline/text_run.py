@@ -12,13 +12,14 @@ from biasmask.errors import ConfigError
 from biasmask.files import write_json
 from biasmask.models.text_encoder import find_encoder
 from biasmask.pipeline import run_folder, setup
+from biasmask.pipeline.bias_map import write_bias_map
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.text_data import open_sentences
 from biasmask.pipeline.text_export import write_exports
 from biasmask.pipeline.text_held_out import held_out_figures
 from biasmask.pipeline.text_judging import TextJudge, entry
 from biasmask.pipeline.text_stages import TextContext
-from biasmask.pipeline.text_state import TextState, save_masks
+from biasmask.pipeline.text_state import TextState, save_masks, save_projection
 from biasmask.pipeline.train_run import list_stages
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.text_report import write_text_report
@@ -42,6 +43,7 @@ class TextRun:
         """
         config = self.config
         require_text_data(config)
+        require_no_selection(config)
         stages = list_stages(config.debias)
         model = config.model
         original = TextState.load(find_encoder(model.model_name, model.package, model.package_folder))
@@ -90,19 +92,23 @@ class TextRun:
         if debiased:
             write_exports(self.run_dir, final, self.console)
             save_masks(self.run_dir, final)
+            save_projection(self.run_dir, final)
         run_folder.write_records(self.run_dir, context.records, context.history)
         write_json(self.run_dir / "run.json", self.about(context, final, debiased))
         write_metrics_csv(self.run_dir)
+        if debiased:
+            write_bias_map(self.run_dir, context.original, final)
         write_text_report(self.run_dir)
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
         print_text_summary(self.run_dir, self.console)  # last: its last line is the verdict
         return objective(content["models"])
 
     def judged_by(self) -> dict[str, Any]:
-        """The losses that the held-out sentences are judged by: those of the first stage that has any."""
-        for name in self.config.debias.stages:
-            if "losses" in self.config.debias[name]:
-                return OmegaConf.to_container(self.config.debias[name].losses, resolve=True)  # type: ignore[return-value]
+        """The losses that the held-out sentences are judged by: those of the first stage that has any, else the method's."""
+        debias = self.config.debias
+        for node in [*(debias[name] for name in debias.stages), debias]:
+            if "losses" in node:
+                return OmegaConf.to_container(node.losses, resolve=True)  # type: ignore[return-value]
         return {}
 
     def about(self, context: TextContext, final: TextState, debiased: bool) -> dict[str, Any]:
@@ -150,6 +156,16 @@ def objective(models: dict[str, Any]) -> float:
     cosine = models[final].get("cost/cosine_mean", {}).get("value")
     lost = 0.0 if final == "base" else 1 - (cosine if cosine is not None else 0.0)
     return float(loss[final] / loss["base"] + 10 * max(0.0, lost - 0.05))
+
+
+def require_no_selection(config: DictConfig) -> None:
+    """Refuse a rule that would look at groups and targets, which sentences don't have.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if config.get("selection"):
+        raise ConfigError("selection=... chooses epochs by targets and groups, which sentences don't have: leave it out")
 
 
 def require_text_data(config: DictConfig) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from safetensors.torch import load_file, save
 
 from biasmask.data.sentences import SentenceTable
 from biasmask.data.token_batches import ordered_batches
+from biasmask.data.word_lists import WordLists
 from biasmask.files import write_atomically
 from biasmask.pipeline.context import Context
 from biasmask.pipeline.stages import StoredStage
 from biasmask.pipeline.store import hash_of
-from biasmask.pipeline.text_state import TextState, read_masks, save_masks
+from biasmask.pipeline.text_state import TextState, read_masks, read_projection, save_masks, save_projection
 
 Rows = dict[str, np.ndarray]
 
@@ -30,6 +31,7 @@ class Sentences:
         name: of the data set.
         attribute: name of the word lists.
         tokens_per_batch: sentences times longest where nothing is trained.
+        lists: the word lists that they were found by.
     """
 
     table: SentenceTable
@@ -37,6 +39,7 @@ class Sentences:
     name: str
     attribute: str
     tokens_per_batch: int = 4096
+    lists: WordLists | None = None
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -50,6 +53,10 @@ class Sentences:
     def rows(self, part: str) -> np.ndarray:
         """All rows of a part."""
         return np.concatenate(list(self.parts[part].values()))
+
+    def texts(self, part: str, kind: str) -> list[str]:
+        """The sentences of a part and kind, as they stand in their files."""
+        return [self.table.text(row) for row in self.parts[part][kind]]
 
     def batches(self, part: str, kinds: tuple[str, ...]) -> Callable[[], Iterator[dict[str, Any]]]:
         """Makes a walk over all sentences of a part and some kinds, sorted by length."""
@@ -77,9 +84,10 @@ class TextStage(StoredStage):
         write_atomically(folder / "model.safetensors", save(state.weights, {"stage": name}))
         write_atomically(folder / "model.json", json.dumps({"model_class": state.model_class, "config": state.config}) + "\n")
         save_masks(folder, state)
+        save_projection(folder, state)
 
     def read(self, folder: Path, before: TextState) -> TextState:  # type: ignore[override]
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "model.safetensors")
         state = TextState(before.name, about["model_class"], about["config"], weights, before.tokenizer)
-        return read_masks(folder, state)
+        return replace(read_masks(folder, state), projection=read_projection(folder))

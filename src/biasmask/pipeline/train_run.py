@@ -13,11 +13,15 @@ from safetensors.torch import save
 
 from biasmask.errors import ConfigError, MethodError
 from biasmask.files import write_atomically, write_json
+from biasmask.models.image_classifier import outputs_for
+from biasmask.models.weights import require_outputs
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.baseline import Baseline, ModelConfig, load_users_checkpoint
+from biasmask.pipeline.bias_map import write_bias_map
 from biasmask.pipeline.checkpoints import save_model
 from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.export import write_delta, write_timm_weights
+from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, open_extra_tests, write_checks
 from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
 from biasmask.pipeline.predictions import write_predictions
 from biasmask.pipeline.stages import StoredStage
@@ -33,14 +37,21 @@ def train(config: DictConfig) -> float:
 
     Returns:
         The objective of a hyper-parameter search: the equalized-odds gap (mean) of the final model on the validation
-        split, plus ten times the AUROC lost there beyond 0.01. It never looks at a test split.
+        split (the mean of several attributes' gaps), plus ten times the AUROC lost there beyond 0.01. It never looks at a
+        test split.
     """
     hydra = HydraConfig.get()
-    setup.set_threads(config.threads, sweep=hydra.mode == RunMode.MULTIRUN)
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    setup.set_threads(config.threads, sweep=in_sweep)
     run_dir = Path(hydra.runtime.output_dir)
     with run_folder.claimed(run_dir, run_folder.config_text(config)):
+        if in_sweep and (before := run_folder.finished_objective(run_dir)) is not None:
+            print(f"already finished: {run_dir}")
+            return before
         run_folder.write_provenance(run_dir, list(hydra.overrides.task), "src/train.py")
-        return get_class(config.family._target_)(config, run_dir).execute()
+        objective: float = get_class(config.family._target_)(config, run_dir).execute()
+        run_folder.write_finished(run_dir, objective)
+        return objective
 
 
 def list_stages(debias: DictConfig) -> dict[str, Any]:
@@ -63,6 +74,8 @@ class Run:
     def __init__(self, config: DictConfig, run_dir: Path):
         self.config, self.run_dir = config, run_dir
         self.console = Console()
+        self.names = setup.attribute_names(config.attribute)
+        self.extra: list[ExtraTest] = []
         self.metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
 
     def execute(self) -> float:
@@ -70,7 +83,12 @@ class Run:
         users = load_users_checkpoint(model) if model.ckpt_path else None
         hyper = users.hyper if users else model.hyper()
         context = self.context(hyper["image_size"])
-        report = context.data.check(list(context.data.attributes.values()))
+        if users:
+            names = context.data.table.class_names
+            require_outputs(hyper["num_outputs"], names, self.config.model.ckpt_path, context.data.table.name)
+        else:
+            hyper = {**hyper, "num_outputs": outputs_for(model.num_outputs, context.data.n_classes)}
+        report = context.data.check(list(context.data.attributes.values()), max(1, len(self.names)))
         write_json(self.run_dir / "checker.json", report.to_dict())
         for warning in report.warnings:
             self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
@@ -79,22 +97,33 @@ class Run:
         for stage in stages.values():
             if isinstance(stage, StoredStage):
                 stage.require(hyper)
+        if context.selection is not None:
+            self.tell_unselected(stages)
         for split in [*(() if users else ("train",)), "val", "test", *(("debias",) if stages else ())]:
             context.data.require(split)
+        names = context.data.table.class_names
+        self.extra = open_extra_tests(self.config.data.get("extra_tests"), self.config, self.names, hyper["image_size"], names)
+        for warning in write_checks(self.run_dir, self.extra):
+            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
         base = self.base(context, users)
         context.base = final = base
         for name, stage in stages.items():
             final = stage.run(name, final, context)
         return self.finish(context, base, final, debiased=bool(stages))
 
+    def tell_unselected(self, stages: dict[str, Any]) -> None:
+        """Say which stages with epochs don't leave their choice to the selection rule."""
+        for name, stage in stages.items():
+            if hasattr(stage, "epochs") and not getattr(stage, "selects", False):
+                text = f"stage {name} ends with its last epoch: its earlier ones aren't finished models"
+                self.console.print(f"[yellow]selection:[/] {text}", highlight=False)
+
     def context(self, image_size: int) -> Context:
         config = self.config
         make_trainer, trainer_key = setup.trainer_factory(config.trainer)
         needed = bool(config.debias.stages)
-        data = setup.open_data(
-            config.data, config.attribute, image_size, config.paths.cache_dir, config.progress, needs_attribute=needed
-        )
-        attribute = data.attributes[config.attribute] if config.attribute else None
+        data = setup.open_data(config.data, self.names, image_size, config.paths.cache_dir, config.progress, debiases=needed)
+        attribute = data.groups.get(setup.crossed_name(self.names) if needed else self.names[0]) if self.names else None
         return Context(
             data=data,
             attribute=attribute,  # type: ignore[arg-type]
@@ -109,6 +138,8 @@ class Run:
                 for name, node in (config.callbacks or {}).items()
             },
             callbacks=lambda: [instantiate(node) for node in (config.callbacks or {}).values()],
+            attributes=tuple(data.attributes[name] for name in self.names),
+            selection=setup.selection_of(config),
         )
 
     def base(self, context: Context, users: ModelState | None) -> ModelState:
@@ -124,6 +155,7 @@ class Run:
         states = {"base": base, **({"debiased": final} if debiased else {})}
         models = {name: judge(state, context, ["val", "test"], name, rule) for name, state in states.items()}
         content, _ = compare(models, context.data, ["test"], self.metrics)
+        judge_extra_tests(self.extra, states, models, context, self.metrics, content)
         verdict = None
         if debiased:
             collapsed, words = collapse_of(models["base"], models["debiased"])
@@ -150,7 +182,8 @@ class Run:
             about = {
                 "model": name,
                 "threshold": judged.threshold,
-                "attribute": config.attribute,
+                "attribute": self.names[0] if len(self.names) == 1 else list(self.names) or None,
+                "class_names": list(context.data.table.class_names),
                 "data": OmegaConf.to_container(config.data, resolve=True),
                 "metrics": self.metrics,
             }
@@ -165,10 +198,12 @@ class Run:
                 write_atomically(run_dir / "mask.safetensors", save(final.mask))
                 write_json(run_dir / "mask.json", final.mask_info)
             write_block_mask(run_dir, final.block_masks, final.block_info)
-        run_folder.write_records(run_dir, context.records, context.history)
+        run_folder.write_records(run_dir, context.records, context.history, context.selections)
         write_json(run_dir / "metrics.json", content)
         write_json(run_dir / "run.json", self.about(context, states, verdict))
         write_metrics_csv(run_dir)
+        if final is not None:
+            write_bias_map(run_dir, states["base"], final)
         write_report(run_dir)
 
     def about(self, context: Context, states: dict[str, ModelState], verdict: str | None) -> dict[str, Any]:
@@ -182,13 +217,18 @@ class Run:
             "method": config.debias.name,
             "label": config.debias.label,
             "dataset": context.data.table.name,
-            "attribute": config.attribute,
+            "attribute": self.names[0] if self.names else None,
+            "attributes": list(self.names),
             "group_names": {name: list(a.group_names) for name, a in context.data.attributes.items()},
             "class_names": list(context.data.table.class_names),
             "backbone": base.hyper["backbone"],
             "image_size": base.hyper["image_size"],
             "seed": config.seed,
+            "extra_tests": [test.name for test in self.extra],
+            "debias_share": config.data.get("debias_share", 1.0),
+            "debias_rows": len(context.data.rows("debias")),
             "collapsed": verdict,
+            "needs_attribute": list(states.values())[-1].decision is not None,
             **pruned,
             "final": list(states)[-1],
         }
@@ -198,10 +238,11 @@ class Run:
         content, _ = compare(models, context.data, ["val"], quick)
         final = content["models"][list(models)[-1]]
         base = content["models"]["base"]
-        gap = final.get(f"val/equalized_odds_mean/{self.config.attribute}", {}).get("value")
-        if gap is None:
+        gaps = [final.get(f"val/equalized_odds_mean/{name}", {}).get("value") for name in self.names]
+        defined = [gap for gap in gaps if gap is not None]
+        if not defined:
             return math.nan
         lost = base["val/auroc"]["value"] - final["val/auroc"]["value"]
         if not math.isfinite(lost):
             raise MethodError("AUROC on the validation split is undefined: it holds rows of one class only")
-        return float(gap + 10 * max(0.0, lost - 0.01))
+        return float(sum(defined) / len(defined) + 10 * max(0.0, lost - 0.01))
