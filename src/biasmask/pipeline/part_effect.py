@@ -153,10 +153,11 @@ def measure_parts(
             entry["only"], entry["only_effect"] = figures(inside, f"only {name}", True)
             entry["without"], entry["without_effect"] = figures(~inside, f"without {name}", True)
             random = [random_choice(total, count, seed + draw) for draw in range(draws)]
-            entry["random"] = {
+            drawn = {
                 "only_effect": spread([figures(c, f"random {count:,} for {name}", False)[1] for c in random]),
                 "without_effect": spread([figures(~c, f"without {count:,} at random", False)[1] for c in random]),
             }
+            entry["random"] = drawn if random else None
         parts.append(entry)
     return {
         "schema": 1,

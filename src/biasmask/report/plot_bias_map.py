@@ -41,7 +41,7 @@ class BiasMap:
 
 
 def bias_map_view(content: Mapping[str, Any] | None) -> BiasMap | None:
-    """Sums and pictures of a run's map; None without one.
+    """Sums and pictures of a run's map; None without one, and for a run that selected and changed no weight.
 
     The pictures show what was selected (or cut); where nothing selects, what was changed.
     """
@@ -50,7 +50,7 @@ def bias_map_view(content: Mapping[str, Any] | None) -> BiasMap | None:
     rows = content["rows"]
     selects = content["selected_by"] is not None
     measure = {"mask": "selected", "block_mask": "cut", None: "changed"}[content["selected_by"]]
-    if not selects and not content["changed_known"]:
+    if not selects and not any(row["changed"] for row in rows):
         return None
     value: Callable[[PartSum], float] = (lambda part: part.share) if selects else (lambda part: part.changed_share)
     blocks = sums_by(rows, "block")
