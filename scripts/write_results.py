@@ -1,7 +1,7 @@
-"""Make docs/results.md from docs/results.template.md and the files of docs/results/: python scripts/write_results.py
+"""Make each docs/NAME.md that has a docs/NAME.template.md, with the files of docs/results/: python scripts/write_results.py
 
-The template holds the words and no result: its tables and numbers come from the JSON files, which scripts/compare_runs.py
-makes of run folders. `--check` writes nothing and fails if docs/results.md isn't what the template gives.
+A template holds the words and no result: its tables and numbers come from the JSON files, which scripts/compare_runs.py
+makes of run folders. `--check` writes nothing and fails if a page isn't what its template gives.
 """
 
 import argparse
@@ -17,21 +17,25 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if docs/results.md is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is out of date")
     check = parser.parse_args().check
-    page = DOCS / "results.md"
+    stale = 0
     try:
-        text = render_results(DOCS / "results.template.md", DOCS / "results")
-        if check:
-            same = page.is_file() and page.read_text(encoding="utf-8") == text
-            print("docs/results.md is up to date" if same else "docs/results.md is out of date: python scripts/write_results.py")
-            return 0 if same else 1
-        write_atomically(page, text)
-        print(page)
+        for template in sorted(DOCS.glob("*.template.md")):
+            page = template.with_name(template.name.replace(".template", ""))
+            text = render_results(template, DOCS / "results")
+            if not check:
+                write_atomically(page, text)
+                print(page)
+            elif not page.is_file() or page.read_text(encoding="utf-8") != text:
+                stale += 1
+                print(f"docs/{page.name} is out of date: python scripts/write_results.py")
+            else:
+                print(f"docs/{page.name} is up to date")
     except BiasmaskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ WRITTEN = [
     *("run.json", "metrics.json", "metrics.csv", "report.html", "predictions/base_test.parquet", "predictions/base_val.parquet"),
 ]
 DEBIASED = ["predictions/debiased_test.parquet", "debiased_timm.pt", "delta.safetensors", "checkpoints/debiased.ckpt"]
+DEBIASED += ["bias_map.json", "model_card.md", "model_card.json"]
 RECORD = {"stage", "label", "seconds", "reused", "epochs", "edited", "parameters", "largest_change", "changed_outside", "notes"}
 VALUE = {"value", "low", "high", "n", "n_positive", "reason"}
 

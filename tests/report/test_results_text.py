@@ -1,4 +1,4 @@
-"""docs/results.md comes from its template and the committed files, and nobody types a number."""
+"""Pages of results come from their templates and the committed files, and nobody types a number."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from biasmask.report.sweep_write import write_for_docs
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
+TEMPLATES = sorted(DOCS.glob("*.template.md"))
 DECIMAL = re.compile(r"(?<![\w.])\d*\.\d")
 
 
@@ -34,13 +35,16 @@ def render(template: str, folder: Path, tmp_path: Path) -> str:
     return render_results(tmp_path / "t.md", folder)
 
 
-def test_results_md_is_what_its_template_gives() -> None:
-    made = render_results(DOCS / "results.template.md", DOCS / "results")
-    assert made == (DOCS / "results.md").read_text(encoding="utf-8"), "run: python scripts/write_results.py"
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_page_is_what_its_template_gives(template: Path) -> None:
+    page = template.with_name(template.name.replace(".template", ""))
+    made = render_results(template, DOCS / "results")
+    assert made == page.read_text(encoding="utf-8"), "run: python scripts/write_results.py"
 
 
-def test_the_template_holds_no_typed_decimal_number() -> None:
-    text = (DOCS / "results.template.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_holds_no_typed_decimal_number(template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
     text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|`[^`\n]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
     assert [line for line in text.splitlines() if DECIMAL.search(line)] == []

@@ -21,6 +21,7 @@ from biasmask.pipeline.text_judging import TextJudge, entry
 from biasmask.pipeline.text_stages import TextContext
 from biasmask.pipeline.text_state import TextState, save_masks, save_projection
 from biasmask.pipeline.train_run import list_stages
+from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.text_report import write_text_report
 from biasmask.report.text_terminal import print_text_summary
@@ -99,6 +100,8 @@ class TextRun:
         if debiased:
             write_bias_map(self.run_dir, context.original, final)
         write_text_report(self.run_dir)
+        if debiased:
+            write_model_card(self.run_dir)
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
         print_text_summary(self.run_dir, self.console)  # last: its last line is the verdict
         return objective(content["models"])

@@ -28,6 +28,7 @@ from biasmask.pipeline.stages import StoredStage
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.structure import write_block_mask
 from biasmask.report.html import write_report
+from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary
 
@@ -205,6 +206,8 @@ class Run:
         if final is not None:
             write_bias_map(run_dir, states["base"], final)
         write_report(run_dir)
+        if final is not None:
+            write_model_card(run_dir)
 
     def about(self, context: Context, states: dict[str, ModelState], verdict: str | None) -> dict[str, Any]:
         config, base = self.config, states["base"]
