@@ -64,6 +64,21 @@ def test_the_adjustment_lifts_small_cells() -> None:
     assert float(lifted[1] / lifted[0]) == pytest.approx(math.exp(2 / 2 - 2 / 10))
 
 
+def test_two_processes_together_have_the_gradient_of_one() -> None:
+    """Each counts the rows of both and takes its loss twice; their gradients are averaged."""
+    z = torch.randn(12, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    y, a, weights = torch.arange(12) % 2, torch.arange(12) // 2 % 3 - 1, torch.tensor([0.4, 0.1, 0.3, 0.2])
+    one = cell_sums(sample_losses(z, y), cells_of(a, y, 2), 4)
+    (whole,) = torch.autograd.grad(robust_loss(weights, *one), z)
+    halves = [
+        cell_sums(sample_losses(z[part], y[part]), cells_of(a[part], y[part], 2), 4) for part in (slice(0, 5), slice(5, 12))
+    ]
+    counts = halves[0][1] + halves[1][1]
+    losses = [2 * robust_loss(weights, sums, counts) for sums, _ in halves]
+    (together,) = torch.autograd.grad((losses[0] + losses[1]) / 2, z)
+    torch.testing.assert_close(together, whole)
+
+
 def test_a_batch_without_groups_is_a_zero_with_a_graph() -> None:
     z, y = torch.tensor([1.0, torch.nan], requires_grad=True), torch.tensor([0, 1])
     sums, counts = cell_sums(sample_losses(z, y), cells_of(torch.tensor([-1, -1]), y, 2), 4)

@@ -21,6 +21,9 @@ class GroupDROModule(BMFTModule):
         eta, adjustment: see `methods.group_dro.next_weights`.
     """
 
+    sizes: Tensor
+    cell_weights: Tensor
+
     def __init__(
         self,
         hyper: dict[str, Any],

@@ -34,6 +34,8 @@ class GradientReversal(FineTune):
         super().__post_init__()
         if self.part in ("head", "none"):
             raise ConfigError(f"part={self.part}: gradient reversal changes features, so part must hold backbone weights")
+        if self.hidden < 0:
+            raise ConfigError(f"hidden={self.hidden}: give the width of a hidden layer, or 0 for none")
         if self.reversal_weight < 0 or self.entropy_weight < 0 or not 0 <= self.warmup <= 1:
             raise ConfigError(
                 f"reversal_weight={self.reversal_weight}, entropy_weight={self.entropy_weight}, warmup={self.warmup}: "

@@ -51,7 +51,8 @@ def claimed(run_dir: Path, config: str) -> Iterator[Path]:
                 f"run folder {run_dir} holds a run of another configuration: name another as hydra.run.dir=... "
                 "(in a sweep hydra.sweep.dir=...), its results are left as they are"
             )
-        write_atomically(existing, config)
+        if not existing.is_file():
+            write_atomically(existing, config)
         yield run_dir
     finally:
         lock.release()
