@@ -2,12 +2,16 @@
 
 import multiprocessing
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from biasmask.data.attributes import EncodedAttribute
 from biasmask.data.batches import PixelDataset, make_loader
+from biasmask.data.image_data import ImageData
 from biasmask.data.samplers import GroupTargetBatches, SequentialBatches, ShuffledBatches
 from biasmask.errors import DataError
 
@@ -105,3 +109,15 @@ def test_errors_are_named(images):
         PixelDataset(images, TARGET, {}, rows=[0, 50])
     with pytest.raises(DataError, match="float32"):
         PixelDataset(images.astype(np.float32), TARGET, {})
+
+
+def test_class_weights_are_made_of_the_rows_that_balanced_batches_show() -> None:
+    target = np.array([1] * 110 + [0] * 1000)
+    group = EncodedAttribute("tone", ("light", "dark"), np.array([0] * 100 + [1] * 10 + [0] * 500 + [1] * 500), {})
+    table = SimpleNamespace(frame=pd.DataFrame({"target": target}), class_names=("benign", "malignant"))
+    data = ImageData(table, None, {"tone": group})  # type: ignore[arg-type]
+    rows = np.arange(1110)
+    assert data.seen_per_class(rows, "group_target", group) == (1000, 110)
+    assert data.seen_per_class(rows, "balanced", group) == (1000, 20)
+    zero, one = data.seen_per_class(rows, "equal_cells", group)
+    assert abs(zero - one) <= 4

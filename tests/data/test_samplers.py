@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 
-from biasmask.data.samplers import BalancedRows, GroupTargetBatches, SequentialBatches, ShuffledBatches, balanced_rows
+from biasmask.data.samplers import (
+    BalancedRows,
+    EqualCells,
+    GroupTargetBatches,
+    SequentialBatches,
+    ShuffledBatches,
+    balanced_rows,
+)
 from biasmask.errors import DataError
+from biasmask.methods.group_dro import cell_sums, first_weights, next_weights
 
 RNG = np.random.default_rng(0)
 TARGET = (RNG.random(501) < 0.3).astype(int)
@@ -16,6 +25,7 @@ MAKERS = {
     "shuffled_drop": lambda **kw: ShuffledBatches(501, 32, drop_last=True, **kw),
     "group_target": lambda **kw: GroupTargetBatches(TARGET, GROUP, 32, **kw),
     "balanced": lambda **kw: BalancedRows(TARGET, GROUP, 32, **kw),
+    "equal_cells": lambda **kw: EqualCells(TARGET, GROUP, 32, **kw),
     "balanced_replacement": lambda **kw: BalancedRows(TARGET, GROUP, 32, replacement=True, **kw),
 }
 
@@ -180,3 +190,36 @@ def test_errors_are_named():
         BalancedRows([0, 1], [-1, -1], 2)
     with pytest.raises(DataError, match="mode='other'"):
         balanced_rows([0, 1], [0, 1], mode="other")
+
+
+def test_equal_cells_show_a_rare_cell_in_each_batch_and_no_row_without_a_group():
+    target = np.array([0] * 1000 + [1] * 1000 + [0] * 995 + [1] * 5 + [0] * 50)
+    group = np.array([0] * 2000 + [1] * 1000 + [-1] * 50)
+    batches = EqualCells(target, group, 64, seed=1)
+    drawn = list(batches)
+    assert len(drawn) == len(batches) == -(-3000 // 64)
+    for rows in drawn:
+        assert all(14 <= ((target[rows] == t) & (group[rows] == g)).sum() <= 18 for t in (0, 1) for g in (0, 1))
+    rows = np.concatenate(drawn)
+    assert (group[rows] >= 0).all() and set(rows[(target[rows] == 1) & (group[rows] == 1)]) == set(range(2995, 3000))
+    assert np.bincount(rows, minlength=3000)[:2995].max() == 1  # a large cell is not seen twice
+    assert list(batches) == drawn
+    batches.set_epoch(1)
+    assert list(batches) != drawn
+    with pytest.raises(DataError, match="no row has a group"):
+        EqualCells([0, 1], [-1, -1], 2)
+
+
+def test_a_rare_cell_of_high_loss_gains_weight_only_where_each_batch_has_it():
+    target = np.array([0] * 1000 + [1] * 1000 + [0] * 995 + [1] * 5)
+    group = np.array([0] * 2000 + [1] * 1000)
+    cell = torch.as_tensor(group * 2 + target)
+    losses, found = torch.tensor([0.5, 0.5, 0.5, 1.5])[cell], {}
+    for kind in (EqualCells, GroupTargetBatches):
+        q, batches = first_weights(torch.bincount(cell)), kind(target, group, 64)
+        for epoch in range(20):
+            batches.set_epoch(epoch)
+            for rows in batches:
+                q = next_weights(q, *cell_sums(losses[rows], cell[rows], 4), eta=0.01)
+        found[kind] = float(q[3])
+    assert found[EqualCells] > 0.99 and found[GroupTargetBatches] < 0.05

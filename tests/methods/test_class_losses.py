@@ -37,11 +37,12 @@ def test_two_classes_have_the_binary_loss(balance: str, targets: list[int]) -> N
 
 def test_class_weights_by_hand(rows: dict[str, torch.Tensor]) -> None:
     each = F.cross_entropy(rows["logits"], rows["target"], reduction="none")
-    weights = torch.tensor([1 / 2, 1 / 4, 0], dtype=torch.float64) / (3 / 4)  # the third class has no row in the split
+    weights = torch.tensor([1 / 2, 1 / 4, 0], dtype=torch.float64) * 3 / 2  # the third class has no row in the split
+    assert float((weights * torch.tensor([2, 4, 0])).sum() / 6) == 0.5  # their mean over the rows
     found = class_balanced_ce(rows["logits"], rows["target"], "dataset", (2, 4, 0))
     torch.testing.assert_close(found, (weights[rows["target"]] * each).mean())
     counts = torch.bincount(rows["target"]).double()
-    shares = (1 / counts) / (1 / counts).sum()
+    shares = len(rows["target"]) / (2 * len(counts) * counts)
     torch.testing.assert_close(class_balanced_ce(rows["logits"], rows["target"], "batch"), (shares[rows["target"]] * each).mean())
     torch.testing.assert_close(task_loss(rows["logits"], rows["target"], "none"), each.mean())
 

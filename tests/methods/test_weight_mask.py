@@ -13,6 +13,7 @@ from biasmask.methods.weight_mask import (
     density,
     hard_mask,
     hard_masks,
+    importance_difference,
     importance_ratio,
     min_max,
     ones_mask,
@@ -135,6 +136,16 @@ def test_ones_and_bias_only_and_density():
         "v": [False, True, False],
     }
     assert math.isnan(density({"empty": torch.zeros(0, dtype=torch.bool)})["empty"])
+
+
+def test_the_difference_asks_for_much_bias_where_the_ratio_asks_for_little_task():
+    bias = {"w": torch.tensor([0.0, 1.0, 0.05, 0.3])}
+    task = {"w": torch.tensor([0.5, 0.6, 0.0, 1.0])}
+    difference = importance_difference(bias, task)["w"]
+    assert torch.allclose(difference, torch.tensor([-0.5, 0.4, 0.05, -0.7]))
+    assert difference.argmax() == 1 and importance_ratio(bias, task, 0.01)["w"].argmax() == 2
+    with pytest.raises(ValueError, match="same parameters"):
+        importance_difference(bias, {"v": task["w"]})
 
 
 def test_constant_tensors_count_as_zero_with_one_warning_that_names_them():

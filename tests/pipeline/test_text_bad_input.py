@@ -40,6 +40,11 @@ def test_a_word_of_both_genders(runner: Runner, parts: Path) -> None:
     assert "king" in text and "male" in text and "female" in text
 
 
+def test_two_attributes_at_once(runner: Runner, parts: Path) -> None:
+    text = error_of(runner, parts, "attribute=[gender,race]")
+    assert "one attribute" in text and "attribute=gender" in text
+
+
 def test_a_block_size_that_does_not_divide_lists_those_that_do(runner: Runner, parts: Path) -> None:
     text = error_of(runner, parts, "prune_block_size=12")
     assert "prune_block_size=12" in text and "16" in text and "8" in text

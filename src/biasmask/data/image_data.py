@@ -14,11 +14,12 @@ from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
 from biasmask.data.debias_share import nested_share
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
-from biasmask.data.samplers import BalancedRows, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
+from biasmask.data.samplers import BalancedRows, EqualCells, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
 from biasmask.data.table import Table
 from biasmask.errors import ConfigError, DataError
 
 SPLITS = ("train", "debias", "val", "test")
+BY_GROUP = {"group_target": GroupTargetBatches, "balanced": BalancedRows, "equal_cells": EqualCells}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,15 @@ class ImageData:
         """How many of the rows belong to each class, in the order of the class names: (negatives, positives) for two."""
         return tuple(np.bincount(self.target[rows], minlength=self.n_classes).tolist())
 
+    def seen_per_class(self, rows: np.ndarray, batches: str, attribute: EncodedAttribute | None) -> tuple[int, ...]:
+        """How often an epoch of such batches shows each class: what class weights have to be made of.
+
+        Balanced batches leave rows out, so that their classes are in other proportions than those of the split.
+        """
+        if batches in ("balanced", "equal_cells"):
+            rows = rows[np.concatenate(self._sampler(rows, batches, len(rows), 0, attribute).all_batches())]
+        return self.rows_per_class(rows)
+
     def fingerprint(self, splits: Iterable[str], attribute: str | Iterable[str] | None) -> str:
         """Hash of pixels, targets and (where they are named) groups of some splits: what a stage's result depends on."""
         names = [attribute] if isinstance(attribute, str) else [*(attribute or ())]
@@ -112,7 +122,7 @@ class ImageData:
 
         Args:
             rows: table rows.
-            batches: `sequential`, `shuffled`, `group_target` or `balanced`; the last two look at the attribute.
+            batches: `sequential`, `shuffled`, `group_target`, `balanced` or `equal_cells`; the last three look at the attribute.
             batch_size: default `eval_batch_size`.
             seed: of the order.
             attribute: the sensitive attribute.
@@ -138,11 +148,9 @@ class ImageData:
             return SequentialBatches(len(rows), size, seed=seed)
         if batches == "shuffled":
             return ShuffledBatches(len(rows), size, drop_last=True, seed=seed)
-        if attribute is None or batches not in ("group_target", "balanced"):
-            raise ConfigError(f"batches={batches}: choose sequential, shuffled, group_target or balanced")
-        target, group = self.target[rows], attribute.index[rows]
-        kind = GroupTargetBatches if batches == "group_target" else BalancedRows
-        return kind(target, group, size, seed=seed)
+        if attribute is None or batches not in BY_GROUP:
+            raise ConfigError(f"batches={batches}: choose sequential, shuffled, {', '.join(BY_GROUP)}")
+        return BY_GROUP[batches](self.target[rows], attribute.index[rows], size, seed=seed)
 
     def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
         """The checker's report; the first `debiased` attributes are to be debiased."""

@@ -205,6 +205,48 @@ class BalancedRows(IndexBatches):
         return -(-self.n_rows // self.batch_size)
 
 
+class EqualCells(IndexBatches):
+    """Every group x target cell as often as every other one, in each batch; small cells come several times an epoch.
+
+    An epoch has as many rows as have a group. A cell gives its n / K share of them: whole passes over its rows in orders of
+    their own, the last one cut off. Rows without a group are left out.
+
+    Args:
+        target, group, batch_size: as GroupTargetBatches.
+        seed, rank, world_size, even: see the head of this file.
+
+    Raises:
+        DataError: no row has a group.
+
+    >>> batches = EqualCells([0] * 6, [0, 0, 0, 0, 0, 1], 6)
+    >>> sum(row == 5 for batch in batches for row in batch)
+    3
+    """
+
+    def __init__(
+        self,
+        target: Sequence[int] | np.ndarray,
+        group: Sequence[int] | np.ndarray,
+        batch_size: int,
+        **dealing: int | bool,
+    ) -> None:
+        super().__init__(batch_size, **dealing)  # type: ignore[arg-type]
+        self.cell, known = _cells(target, group), np.asarray(group) >= 0
+        if not known.any():
+            raise DataError("equal cells: no row has a group; choose another attribute or check its missing values")
+        self.cells = [np.flatnonzero((self.cell == c) & known) for c in np.unique(self.cell[known])]
+        self.share = -(-int(known.sum()) // len(self.cells))
+
+    def _batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        passes = [-(-self.share // len(rows)) for rows in self.cells]
+        whole = (np.concatenate([rng.permutation(r) for _ in range(n)]) for r, n in zip(self.cells, passes, strict=True))
+        rows = np.concatenate([drawn[: self.share] for drawn in whole])
+        return _spread(rows, self.cell[rows], self._count(), rng)
+
+    def _count(self) -> int:
+        return -(-self.share * len(self.cells) // self.batch_size)
+
+
 def balanced_rows(
     target: Sequence[int] | np.ndarray,
     group: Sequence[int] | np.ndarray,

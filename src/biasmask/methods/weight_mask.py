@@ -61,12 +61,39 @@ def importance_ratio(bias: Tensors, task: Tensors, eps: float = 1e-10) -> dict[s
     >>> importance_ratio({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 0.5])})["w"].tolist()
     [0.0, 1.0, 1.0]
     """
+    scaled_bias, scaled_task = _scaled_pair(bias, task)
+    return {name: scaled_bias[name] / (scaled_task[name] + eps) for name in bias}
+
+
+def importance_difference(bias: Tensors, task: Tensors) -> dict[str, Tensor]:
+    """Score of a parameter: its importance to the bias minus that to the task, a variant of `importance_ratio`.
+
+    s = minmax(I_bias) - minmax(I_task), min-max over each tensor.
+
+    Args:
+        bias: bias importance, name -> float tensor, finite.
+        task: task importance, same names and shapes.
+    Returns:
+        Name -> score in [-1, 1], of the same shape. Constant tensors count as 0 (one warning for both sides together).
+    Raises:
+        ValueError: names or shapes differ, or a value is not finite.
+    Source:
+        Ours. FairPrune (Wu et al. 2022, MICCAI) subtracts the importances of two groups in the same way.
+
+    >>> importance_difference({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 4.0])})["w"].tolist()
+    [0.0, 0.75, -0.5]
+    """
+    scaled_bias, scaled_task = _scaled_pair(bias, task)
+    return {name: scaled_bias[name] - scaled_task[name] for name in bias}
+
+
+def _scaled_pair(bias: Tensors, task: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     if bias.keys() != task.keys() or any(bias[name].shape != task[name].shape for name in bias):
         raise ValueError("bias importance and task importance must have the same parameters with the same shapes")
     scaled_bias, constant_bias = _min_max(bias)
     scaled_task, constant_task = _min_max(task)
     _warn_constant(list(dict.fromkeys(constant_bias + constant_task)))
-    return {name: scaled_bias[name] / (scaled_task[name] + eps) for name in bias}
+    return scaled_bias, scaled_task
 
 
 def hard_mask(scores: Tensors, edit_fraction: float, granularity: Granularity = "weight") -> Mask:

@@ -41,6 +41,7 @@ class FairPrune(StoredStage):
         class_balance: of the task loss.
         batch_size, batches: of the walks.
         split: the rows to walk over.
+        bias_loss: keyword arguments of `methods.losses.bias_loss`; only a rule with `gap=bias_loss` looks at it.
     """
 
     selects: ClassVar[bool] = True
@@ -55,6 +56,7 @@ class FairPrune(StoredStage):
     batch_size: int
     batches: str
     split: str
+    bias_loss: dict[str, Any]
 
     def __post_init__(self) -> None:
         if not 0 < self.prune_fraction < 1 or self.steps < 1 or self.beta <= 0:
@@ -64,6 +66,11 @@ class FairPrune(StoredStage):
             )
         if self.privileged_by not in ("auroc", "loss"):
             raise ConfigError(f"debias.prune.privileged_by={self.privileged_by}: choose auroc or loss")
+        if self.privileged_by == "loss" and self.class_balance == "batch":
+            raise ConfigError(
+                "debias.prune: privileged_by=loss with class_balance=batch calls a group of one class the best one, as its loss "
+                "is 0; use class_balance=dataset or privileged_by=auroc"
+            )
 
     def inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
         key = {"trainer": context.stage_key, "attribute": context.attribute.name}
@@ -75,7 +82,7 @@ class FairPrune(StoredStage):
         figures = self._group_figures(name, state, context)
         worst, best = min(figures, key=figures.__getitem__), max(figures, key=figures.__getitem__)
         start_auroc = val_auroc(name, state, context)
-        choice = None if context.selection is None else running_choice(name, state, context, {})
+        choice = None if context.selection is None else running_choice(name, state, context, self.bias_loss)
         pruned = {n: torch.zeros_like(state.weights[n], dtype=torch.bool) for n in self._prunable(state)}
         total = sum(part.numel() for part in pruned.values())
         model, kept, kept_masks, kept_step, tried = state, state, pruned, 0, []
@@ -90,7 +97,7 @@ class FairPrune(StoredStage):
             keep = tried[-1] >= start_auroc - self.max_auroc_drop
             stop = not keep
             if choice is not None:
-                keep, stop = choice.add(candidate(f"step {step}", model, context, {}, f"{name}: val"))
+                keep, stop = choice.add(candidate(f"step {step}", model, context, self.bias_loss, f"{name}: val"))
             if keep:
                 kept, kept_masks, kept_step = model, pruned, step
             if stop:
@@ -141,9 +148,8 @@ class FairPrune(StoredStage):
     ) -> dict[int, dict[str, Tensor]]:
         rows = context.data.rows(self.split)
         loader = context.data.loader(rows, self.batches, self.batch_size, context.seed, attribute=context.attribute)
-        module = GroupCurvatureModule(
-            model.classifier(), context.attribute.name, groups, names, self.class_balance, context.data.rows_per_class(rows)
-        )
+        counts = context.data.seen_per_class(rows, self.batches, context.attribute)
+        module = GroupCurvatureModule(model.classifier(), context.attribute.name, groups, names, self.class_balance, counts)
         one_device = {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False}
         trainer = context.trainer(name, max_epochs=1, limit_val_batches=0, gradient_clip_val=None, **one_device)
         with expected_warnings():

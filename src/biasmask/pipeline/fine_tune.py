@@ -37,7 +37,7 @@ class FineTune(StoredStage):
         task_weight, bias_weight, anchor_weight: factors of the three losses.
         bias_loss: keyword arguments of `methods.losses.bias_loss`.
         class_balance: of the task loss.
-        batches: `sequential`, `shuffled`, `group_target` or `balanced` (per target, groups of equal size).
+        batches: `sequential`, `shuffled`, `group_target`, `balanced` (per target, groups of equal size) or `equal_cells`.
         augment: arguments of `biasmask.data.augment.Augment`.
         norm_statistics: `frozen` or `adapt`.
         dropout: whether dropout is active.
@@ -91,7 +91,7 @@ class FineTune(StoredStage):
             raise ConfigError(f"stage {name} edits a mask, and no stage before it made one: put `locate` before it")
         data, attribute = context.data, context.attribute
         rows = data.rows(self.split)
-        counts = data.rows_per_class(rows)
+        counts = data.seen_per_class(rows, self.batches, attribute)
         learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, counts, context.seed)
         editing = Editing(
             self.part,

@@ -23,7 +23,7 @@ from biasmask.pipeline.store import hash_of
 
 MASK_SETTINGS = ("source", "ratio_epsilon", "edit_fraction", "granularity")  # the walk doesn't depend on these
 WITHOUT_WALK = ("random", "ones", "last_layers", "first_layers")
-SOURCES = ("ratio", "reference", "bias_only", *WITHOUT_WALK)
+SOURCES = ("ratio", "difference", "reference", "bias_only", *WITHOUT_WALK)
 
 
 @dataclass
@@ -33,8 +33,9 @@ class Locate:
     The walk is kept in the store without the settings of the mask, so that a sweep over edit fractions walks once.
 
     Args:
-        source: `ratio` (bias over task importance), `bias_only`, `random` or `ones` (controls), or `reference` (strictly above
-            the percentile of the ratio, as published); `last_layers` or `first_layers`: by depth alone, whole layers.
+        source: `ratio` (bias over task importance), `difference` (bias minus task importance), `bias_only`, `random` or `ones`
+            (controls), or `reference` (strictly above the percentile of the ratio, as published); `last_layers` or
+            `first_layers`: by depth alone, whole layers.
         ratio_epsilon: eps of bias / (task + eps), both scaled to [0, 1] per tensor; 1e-10 as published, large: as `bias_only`.
         edit_fraction: share of the backbone's parameters in the mask.
         granularity: `weight`, `channel` or `layer`.
@@ -174,6 +175,9 @@ class Locate:
         assert importances is not None
         if self.source == "bias_only":
             return weight_mask.bias_only(importances["bias"], self.edit_fraction, self.granularity), None
+        if self.source == "difference":
+            scores = weight_mask.importance_difference(importances["bias"], importances["task"])
+            return weight_mask.hard_mask(scores, self.edit_fraction, self.granularity), None
         ratio = weight_mask.importance_ratio(importances["bias"], importances["task"], self.ratio_epsilon)
         threshold = weight_mask.threshold_of(ratio, 100 * (1 - self.edit_fraction))
         if self.source == "reference":

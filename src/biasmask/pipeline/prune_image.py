@@ -51,7 +51,7 @@ class PruneImage(PruningStage):
         schedule: keyword arguments of `methods.threshold_schedule.Schedule`.
         bias_loss: keyword arguments of `methods.losses.bias_loss`.
         class_balance: of the task loss.
-        batches: `sequential`, `shuffled`, `group_target` or `balanced`.
+        batches: `sequential`, `shuffled`, `group_target`, `balanced` or `equal_cells`.
         augment: arguments of `biasmask.data.augment.Augment`.
         dropout: whether dropout is active.
         max_auroc_drop: AUROC on the validation split may fall by so much before a note warns of it.
@@ -99,7 +99,7 @@ class PruneImage(PruningStage):
         rows = data.rows(self.split)
         net = state.network()
         pruner = Structure(**self.structure).attach(net)
-        counts = data.rows_per_class(rows)
+        counts = data.seen_per_class(rows, self.batches, context.attribute)
         learning = Learning(instantiate(self.optimizer), None, self.augment, self.class_balance, counts, context.seed)
         module = ImagePruningModule(state.hyper, net, learning, self._editing(name, state, context), pruner, self.pruning())
         loaders = (

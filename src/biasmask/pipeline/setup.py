@@ -115,10 +115,11 @@ def attribute_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         ConfigError: an empty list, or a name twice.
 
-    >>> attribute_names("sex+age"), attribute_names(["sex", "age"]), attribute_names(None)
+    >>> attribute_names("sex + age"), attribute_names(["sex", "age"]), attribute_names(None)
     (('sex+age',), ('sex', 'age'), ())
     """
     names = () if value is None else (value,) if isinstance(value, str) else tuple(str(name) for name in value)
+    names = tuple("+".join(part.strip() for part in name.split("+")) for name in names)
     if len(set(names)) < len(names) or (value is not None and not names):
         raise ConfigError(f"attribute=[{','.join(names)}]: name one attribute, or different ones as in attribute=[sex,age]")
     return names
