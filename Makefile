@@ -36,7 +36,7 @@ demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to
 	$(BIN)/python src/train.py experiment=bmft_rendered trainer=cpu
 
 demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry gender (about 4 minutes)
-	HF_HUB_OFFLINE=1 $(BIN)/python src/train.py experiment=debias_text_demo trainer=cpu trainer.precision=bf16-mixed
+	HF_HUB_OFFLINE=1 $(BIN)/python src/train.py experiment=debias_text_demo trainer=cpu
 
 test: $(INSTALLED)  ## the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow"

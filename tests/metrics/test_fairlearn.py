@@ -56,6 +56,8 @@ def frame_of(rows: pd.DataFrame, features: list[str], metrics: dict[str, Callabl
 
 def having(rows: pd.DataFrame, feature: str, *kinds: int) -> pd.DataFrame:
     """The rows of the groups that have each of the classes."""
+    if rows.empty:  # pandas gives a frame without columns
+        return rows
     return rows[rows.groupby(feature)["target"].transform(lambda targets: set(kinds) <= set(targets))]
 
 

@@ -11,7 +11,10 @@ from biasmask.models.pruner import Pruner
 from biasmask.pipeline.checkpoints import load_model
 from tests.conftest import RENDERED, FinishedRun, Runner
 
-VIT = ("experiment=debias_block_pruning_vit", "backbone=test_resnet", "model.backbone=test_vit", *RENDERED)
+VIT = (
+    "experiment=debias_block_pruning_vit", "backbone=test_resnet", "model.backbone=test_vit", *RENDERED,
+    "trainer.precision=32-true",
+)  # fmt: skip
 FAST = ("debias.epochs=3", "debias.prune.optimizer.lr=1.0", "debias.prune.batch_size=32", "debias.prune.penalty=4.0")
 HEADS = ("debias=head_pruning_vit", "debias.structure.min_kept=0.5")  # of two heads one stays
 STRUCTURES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

@@ -18,10 +18,10 @@ def class_balanced_ce(
     """Cross-entropy of a softmax in which all classes weigh the same in total.
 
     Mean over the batch of w[y] * CE(softmax(z), y), where w[c] is proportional to 1 / n_c. For C = 2 this is
-    `class_balanced_bce` of z = z1 - z0: the weights add up to 1, so that their mean over the rows is 2 pi (1 - pi) with pi the share
-    of positives. With more classes, some of them rare, weights that add up to 1 would have a mean of some hundredths (0.03 for the
-    seven diagnoses of HAM10000), and every learning rate and factor of another loss would mean something else. So their mean over
-    the rows is 1/2 there, as it is for two classes of equal size. A class with n_c = 0 has weight 0.
+    `class_balanced_bce` of z = z1 - z0: the weights add up to 1, so that their mean over the rows is 2 pi (1 - pi), pi being the
+    share of positives. With more classes, some of them rare, weights that add up to 1 would have a mean of some hundredths (0.03
+    for the seven diagnoses of HAM10000), and every learning rate and factor of another loss would mean something else. So their
+    mean over the rows is 1/2 there, as it is for two classes of equal size. A class with n_c = 0 has weight 0.
 
     Args:
         logits: float (N, C), C >= 2, any real number.

@@ -52,6 +52,7 @@ def multiclass_draws(predictions: Predictions, thresholds: Threshold, split: str
     ]
     macro = _macro(classes, names, split)
     _judge_highest(macro, predictions, split, weights)
+    _find_worst_group(macro, predictions, split)
     return TableDraws(
         {key: count for part in (macro, *classes) for key, count in part.counts.items()},
         torch.cat([part.point for part in (macro, *classes)]),
@@ -98,6 +99,17 @@ def _macro_reason(names: tuple[str, ...], defined: list[bool], reasons: list[str
     texts = [f"incomplete: {'; '.join(left_out)}"] if left_out else []
     texts += [f"small: class {', '.join(warned['small'])}"] if warned["small"] else []
     return "; ".join(texts) or None
+
+
+def _find_worst_group(macro: TableDraws, predictions: Predictions, split: str) -> None:
+    """Put the smallest macro AUROC of a group in the place of the mean over classes of each class's worst group."""
+    place = {key: column for column, key in enumerate(macro.counts)}
+    for attribute, names in predictions.group_names.items():
+        worst, groups = f"{split}/auroc_worst_group/{attribute}", [f"{split}/auroc/{attribute}={name}" for name in names]
+        columns = [place[key] for key in groups if key in place and not bool(macro.point[place[key]].isnan())]
+        if worst in place and columns:
+            macro.point[place[worst]] = macro.point[columns].amin()
+            macro.draws[:, place[worst]] = macro.draws[:, columns].amin(1)
 
 
 def _judge_highest(macro: TableDraws, predictions: Predictions, split: str, weights: Tensor) -> None:

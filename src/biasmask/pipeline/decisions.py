@@ -4,6 +4,7 @@ A decision is kept with its model as primitives: {kind, attribute, seed, groups:
 rules of `methods.group_thresholds`. Rows whose group isn't known take the pooled rule.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ def decided(decision: dict[str, Any], data: ImageData, rows: np.ndarray, scores:
     rules = {index: decision["groups"][name] for index, name in enumerate(names)} | {-1: decision["pooled"]}
     place = {name: index for index, name in enumerate(names)}
     group = np.array([place.get(label, -1) for label in group_labels(data, decision["attribute"])[rows]], dtype=np.int64)
+    if len(group) and bool((group < 0).all()):
+        warnings.warn(
+            f"{data.table.name}: no row has a known group of {decision['attribute']} ({', '.join(names)}), so that all "
+            "predictions take the threshold that is pooled over the groups",
+            stacklevel=2,
+        )
     draws = np.random.default_rng(decision["seed"]).random(len(data.table.frame))[rows]
     return decide(torch.as_tensor(scores), torch.as_tensor(group), rules, torch.as_tensor(draws)).numpy()
 

@@ -1,5 +1,6 @@
 """The stage `refit`: a new head from logistic regressions on balanced subsets of cached features (DFR)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from biasmask.models.image_classifier import head_of, scores_of
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.fine_tune import edit_facts, features_of
 from biasmask.pipeline.stages import Outcome, StoredStage
+
+FEW_ROWS = 10  # of a cell of group and class, below which a note says so
 
 
 @dataclass
@@ -55,7 +58,7 @@ class RefitHead(StoredStage):
         features = features_of(state, context, rows, range(self.views), f"{name}: features").double()
         val_features = features_of(state, context, val, range(1), f"{name}: features")[0].double()
         mean, deviation = standardisation(features.flatten(0, 1))
-        subsets = self._subsets(data.target[rows], attribute.index[rows], context.seed)
+        subsets = self._subsets(context, data.target[rows], attribute.index[rows])
         scaled, target = (features - mean) / deviation, torch.as_tensor(data.target[rows])
         figures, heads = [], []
         for strength in self.strengths:
@@ -75,17 +78,35 @@ class RefitHead(StoredStage):
         editable = {n: torch.full_like(p, id(p) in head, dtype=torch.bool) for n, p in net.named_parameters()}
         tried = ", ".join(f"{s:g}: {f:.3f}" for s, f in zip(self.strengths, figures, strict=True))
         label = f"head from {self.subsets} regressions on {len(subsets[0]):,} balanced rows each"
-        notes = (f"{self.penalty} penalty {self.strengths[best]:g}, by worst-group AUROC on val ({tried})",)
-        return Outcome(after, label, facts=edit_facts(state, after, editable), notes=notes)
+        notes = [f"{self.penalty} penalty {self.strengths[best]:g}, by worst-group AUROC on val ({tried})"]
+        notes += self._notes(context, data.target[rows], attribute.index[rows])
+        return Outcome(after, label, facts=edit_facts(state, after, editable), notes=tuple(notes))
 
-    def _subsets(self, target: np.ndarray, group: np.ndarray, seed: int) -> list[Tensor]:
+    def _subsets(self, context: Context, target: np.ndarray, group: np.ndarray) -> list[Tensor]:
         known = group >= 0
         if len(np.unique(group[known])) < 2 or len(np.unique(target[known])) < 2:
             raise MethodError(
                 f"the split `{self.split}` has no two groups or no two classes: DFR has nothing to balance; see checker.json"
             )
-        draws = [balanced_rows(target, group, "all_cells", rng=np.random.default_rng([seed, k])) for k in range(self.subsets)]
-        return [torch.as_tensor(rows) for rows in draws]
+        counts = Counter(zip(target[known].tolist(), group[known].tolist(), strict=True))
+        if all(len({g for c, g in counts if c == y}) == 1 for y in np.unique(target[known])):
+            raise MethodError(
+                f"in the split `{self.split}` each class is in one group of {context.attribute.name} alone: a subset balanced "
+                "over the cells would tie group and class together; see checker.json"
+            )
+        rng = [np.random.default_rng([context.seed, k]) for k in range(self.subsets)]
+        return [torch.as_tensor(balanced_rows(target, group, "all_cells", rng=one)) for one in rng]
+
+    def _notes(self, context: Context, target: np.ndarray, group: np.ndarray) -> list[str]:
+        """What is missing or rare among the cells of group and class, in words."""
+        known, groups, classes = group >= 0, context.attribute.group_names, context.data.table.class_names
+        counts = Counter(zip(target[known].tolist(), group[known].tolist(), strict=True))
+        empty = [f"{groups[g]} x {classes[y]}" for y in range(len(classes)) for g in range(len(groups)) if (y, g) not in counts]
+        notes = [f"no row of {', '.join(empty)}: these cells are missing from the balance"] if empty else []
+        (y, g), smallest = min(counts.items(), key=lambda entry: entry[1])
+        if smallest < FEW_ROWS:
+            notes.append(f"{groups[g]} x {classes[y]} has {smallest} rows: each regression sees as many of each cell")
+        return notes
 
 
 def worst_group_auroc(head: LinearHead, features: Tensor, target: np.ndarray, group: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from biasmask.models.weights import require_outputs
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.checkpoints import load_model
 from biasmask.pipeline.context import Context, ModelState
-from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, open_extra_tests, write_checks
+from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, looked_at, open_extra_tests, write_checks
 from biasmask.pipeline.family import is_text
 from biasmask.pipeline.judging import Threshold, compare, judge
 from biasmask.pipeline.predictions import write_predictions
@@ -92,8 +92,7 @@ def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, 
     if not attributes:
         attributes = setup.attribute_names(about.get("attribute"))
         if chosen is not None:
-            there = tuple(name for name in attributes if name in (data_node.get("attributes") or {}))
-            attributes = there or setup.attribute_names(data_node.get("attribute"))
+            attributes = looked_at(None, data_node, attributes)
     metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
     overrides = HydraConfig.get().overrides.task
     typed = {name: metrics[name] for name in metrics if any(o.lstrip("+").startswith(f"metrics.{name}=") for o in overrides)}

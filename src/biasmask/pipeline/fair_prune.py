@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from biasmask.errors import ConfigError, MethodError
 from biasmask.files import write_json
@@ -34,7 +35,8 @@ class FairPrune(StoredStage):
         beta: weight of the best group's saliency.
         prune_fraction: share of the prunable weights that are 0 in the end.
         steps: the fraction is reached in so many equal steps, each with saliencies of its own.
-        include_head: whether weights of the head are prunable; norm layers and biases never are.
+        include_head: whether weights of the head are prunable. Weights of Linear and convolution layers are; norm layers, biases
+            and a transformer's position embeddings and tokens never are.
         privileged_by: `auroc` (highest = best group) or `loss` (lowest task loss), on the rows of the split.
         max_auroc_drop: the last step whose AUROC on the validation split fell by no more is kept; a selection rule of the run
             chooses the step instead.
@@ -120,7 +122,8 @@ class FairPrune(StoredStage):
     def _prunable(self, state: ModelState) -> list[str]:
         net = state.network()
         backbone = backbone_parameters(net)
-        return [n for n, p in net.named_parameters() if p.ndim > 1 and (self.include_head or n in backbone)]
+        weighty = {f"{n}.weight".lstrip(".") for n, part in net.named_modules() if isinstance(part, (nn.Linear, _ConvNd))}
+        return [n for n, _ in net.named_parameters() if n in weighty and (self.include_head or n in backbone)]
 
     def _group_figures(self, name: str, state: ModelState, context: Context) -> dict[int, float]:
         """How well each group is served, larger is better; groups in which it is undefined are left out."""

@@ -33,7 +33,7 @@ def open_sentences(
         DataError: whatever is wrong with files or word lists.
     """
     if not isinstance(attribute, str):
-        raise ConfigError(f"attribute={attribute}: a text run debiases one attribute; name one word list, such as attribute=gender")
+        raise ConfigError(f"attribute={attribute}: a text run debiases one attribute: name one word list, as attribute=gender")
     lists = load_word_lists(attribute)
     if (node.files is None) == (node.package is None):
         raise ConfigError("data.files and data.package: give one of the two")

@@ -91,7 +91,10 @@ class NullSpace(ProjectionStage):
         read = ", ".join(f"{value:.3f}" for value in dict.fromkeys([*accuracies[:1], *accuracies[-1:]]))
         notes = [f"balanced accuracy of the first and the last classifier on sentences held back: {read}"]
         if not chance:
-            notes.append(f"after {len(accuracies)} classifiers the groups can still be told apart: raise n_iterations")
+            notes.append(
+                f"the last of {len(accuracies)} classifiers could still tell the groups apart before what it reads was removed; "
+                "whether another one could was not tried: raise n_iterations"
+            )
         return projected(state, projection, "null space of classifiers", notes)
 
 

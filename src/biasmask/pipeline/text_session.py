@@ -143,7 +143,7 @@ def debias_text(encoder: Encoder, sentences: SentenceData, method: str = "block_
     Args:
         method: a file of configs/debias/text.
         keys: keys of the method, of `model` or of the top, those of a stage as a dict: epochs=2, embedding_layer="all",
-            prune_block_size=32, prune={"optimizer": {"lr": 0.1}}, trainer={"precision": "bf16-mixed"}.
+            prune_block_size=32, prune={"optimizer": {"lr": 0.1}}, trainer={"precision": "auto"}.
     """
     config = sentences.config(method, keys)
     stages, state = list_stages(config.debias), encoder.state
