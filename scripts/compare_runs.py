@@ -1,7 +1,7 @@
 """The table over runs of several methods and seeds: python scripts/compare_runs.py logs/sweeps/bmft_ham10000
 
 Reads every finished run below the folders and compares the methods with the base model and with a reference method, over the same
-seeds and folds: mean, spread, paired intervals, a test over runs, wins and losses, budget, failures. Writes compare.html,
+seeds and splits: mean, spread, paired intervals, a test over runs, wins and losses, budget, failures. Writes compare.html,
 compare.md, compare.csv, compare.tex and compare.json, and prints the table. How to read it: docs/compare.md
 """
 

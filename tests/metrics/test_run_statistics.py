@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from biasmask.metrics.run_statistics import sign_flip_p, smallest_p, student_interval
+from biasmask.metrics.run_statistics import cluster_means, sign_flip_p, smallest_p, student_interval
 from biasmask.metrics.seed_comparison import holm
 
 
@@ -80,3 +80,16 @@ def test_holm_never_lowers_and_keeps_the_order(values: list[float]) -> None:
     assert all(value <= new <= 1 for value, new in zip(values, adjusted, strict=True))
     by_size = [adjusted[index] for index in np.argsort(values, kind="stable")]
     assert by_size == sorted(by_size) and max(adjusted) <= min(1.0, len(values) * max(values))
+
+
+def test_crossed_seeds_and_splits_are_tested_by_split() -> None:
+    generator = np.random.default_rng(3)
+    splits = np.repeat(np.arange(3), 3)
+    by_split, by_run = [], []
+    for _ in range(300):  # truth 0, splits differ by 1, seeds within a split by 0.5
+        values = (generator.normal(0, 1, 3)[splits] + generator.normal(0, 0.5, 9)).tolist()
+        by_split.append(sign_flip_p(cluster_means(values, splits.tolist())))
+        by_run.append(sign_flip_p(values))
+    assert min(by_split) == 2 / 2**3
+    assert np.mean(np.array(by_split) <= 0.25) == pytest.approx(0.25, abs=0.08)
+    assert np.mean(np.array(by_run) <= 0.05) > 0.2  # runs taken for independent: four times as many false alarms as allowed

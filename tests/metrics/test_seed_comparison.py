@@ -105,6 +105,45 @@ def test_the_spread_of_runs_is_in_the_interval() -> None:
     assert (low, high, note) == (pytest.approx(0.7, abs=0.04), pytest.approx(0.9, abs=0.04), None)
 
 
+def test_runs_of_one_split_are_drawn_together() -> None:
+    splits = [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    points = torch.tensor([0.7] * 3 + [0.8] * 3 + [0.9] * 3, dtype=torch.float64).unsqueeze(1)
+    draws = points.unsqueeze(1).expand(9, 2000, 1)
+    runs, own = (mean_intervals(points, draws, 0.95, 0, clusters) for clusters in (None, splits))
+    assert own[1][0] - own[0][0] > 1.5 * (runs[1][0] - runs[0][0])
+    alone = mean_intervals(points[::3], draws[::3], 0.95, seed=0)
+    assert (*own[0], *own[1]) == pytest.approx((*alone[0], *alone[1]))  # runs of a split that agree tell as much as one of them
+    assert mean_intervals(points, draws, 0.95, 0, list(range(9))) == runs  # each run its own split
+    lost = points.clone()
+    lost[4] = torch.nan
+    holed = draws.clone()
+    holed[4] = torch.nan
+    assert mean_intervals(lost, holed, 0.95, 0, splits)[0] == pytest.approx(alone[0])
+
+
+def test_a_difference_by_split_counts_each_split_once() -> None:
+    one, other = sides(5)
+    how = (one, other, [0.5] * 5, [0.5] * 5, SEX)
+    found = compare_runs_paired(*how, n_bootstrap=20, clusters=[0, 0, 0, 1, 1])["test/auroc"]
+    alone = [
+        compare_predictions(a, b, SEX, (0.5, 0.5), n_bootstrap=0)["test/auroc"].value for a, b in zip(one, other, strict=True)
+    ]
+    assert found.value == pytest.approx((np.mean(alone[:3]) + np.mean(alone[3:])) / 2)
+    assert (found.n_runs, found.n_clusters, found.p_value) == (5, 2, 0.5)
+    one_split = compare_runs_paired(*how, n_bootstrap=20, clusters=[7] * 5)["test/auroc"]
+    assert math.isnan(one_split.p_value) and "runs of one split" in one_split.reason
+
+
+def test_the_mean_gap_of_two_attributes_is_a_figure() -> None:
+    one, _ = sides(2)
+    keys = [f"test/equalized_odds_mean/{name}" for name in ATTRIBUTES]
+    assert len(keys) >= 2
+    found = summarize_runs(one, [0.5] * 2, ATTRIBUTES, n_bootstrap=30, mean_over=list(ATTRIBUTES))
+    (mean,) = [key for key in found if "mean of" in key]
+    assert found[mean].mean == pytest.approx(np.mean([found[key].mean for key in keys])) and found[mean].low < found[mean].high
+    assert mean not in summarize_runs(one, [0.5] * 2, ATTRIBUTES, n_bootstrap=0)
+
+
 def test_a_run_without_the_figure_is_left_out_and_named() -> None:
     one, other = sides(3)
     other[1] = other[1].assign(score=0.1)  # nobody is predicted positive

@@ -7,7 +7,7 @@ import pytest
 
 from biasmask.metrics.selection_rules import BestAuroc, Candidate, Last, Pareto, SmallestGap, WorstGroupAuroc
 
-BASE = Candidate("base", {"auroc": 0.9, "auroc_worst_group": 0.8, "equalized_odds_mean": 0.2, "score_std": 0.3})
+BASE = Candidate("base", {"auroc": 0.9, "auroc_worst_group": 0.8, "equalized_odds_mean": 0.2, "score_std": 0.3}, "val")
 
 
 def smallest(**changes: Any) -> SmallestGap:
@@ -18,7 +18,7 @@ def smallest(**changes: Any) -> SmallestGap:
 def epochs(*figures: tuple[float, float], **more: float) -> list[Candidate]:
     """Candidates of (AUROC, gap)."""
     own = [{"auroc": auroc, "equalized_odds_mean": gap, "score_std": 0.3, **more} for auroc, gap in figures]
-    return [Candidate(f"epoch {number + 1}", each) for number, each in enumerate(own)]
+    return [Candidate(f"epoch {number + 1}", each, "val") for number, each in enumerate(own)]
 
 
 @pytest.mark.parametrize("split", ["test", "train", "debias", "", "VAL"])
@@ -48,9 +48,9 @@ def test_the_unedited_model_competes_where_it_is_told_to() -> None:
     worse = epochs((0.9, 0.25))
     assert smallest()(worse, BASE).index is None
     assert smallest(unedited=False)(worse, BASE).index == 0
-    start = Candidate("unedited", {**BASE.figures, "equalized_odds_mean": 0.05})
+    start = Candidate("unedited", {**BASE.figures, "equalized_odds_mean": 0.05}, "val")
     assert smallest()(epochs((0.9, 0.1)), BASE, start).index is None, "a later stage is judged against what it began with"
-    lost = Candidate("unedited", {**BASE.figures, "equalized_odds_mean": 0.05, "auroc": 0.8})
+    lost = Candidate("unedited", {**BASE.figures, "equalized_odds_mean": 0.05, "auroc": 0.8}, "val")
     assert smallest()(epochs((0.9, 0.1)), BASE, lost).index == 0, "a start beyond the limit doesn't compete"
 
 
@@ -59,7 +59,7 @@ def test_the_unedited_model_competes_where_it_is_told_to() -> None:
     [({"score_std": 0.02}, "score spread fell"), ({"auroc": 0.79}, "AUROC fell"), ({"auroc": 0.5}, "AUROC fell")],
 )
 def test_a_collapsed_candidate_is_never_chosen_and_is_named(changed: dict[str, float], words: str) -> None:
-    lost = Candidate("epoch 2", {**BASE.figures, "equalized_odds_mean": 0.0, "auroc_worst_group": 1.0, **changed})
+    lost = Candidate("epoch 2", {**BASE.figures, "equalized_odds_mean": 0.0, "auroc_worst_group": 1.0, **changed}, "val")
     rules = [smallest(auroc_tolerance=1.0), Last(False, None), BestAuroc(False, None), WorstGroupAuroc(False, None)]
     for rule in [*rules, Pareto(True, None, "equalized_odds_mean", 1.0)]:
         choice = rule([*epochs((0.9, 0.1), auroc_worst_group=0.8), lost], BASE)
@@ -70,10 +70,12 @@ def test_a_collapsed_candidate_is_never_chosen_and_is_named(changed: dict[str, f
 
 
 def test_highest_figures() -> None:
-    found = [Candidate(f"epoch {k}", {"auroc": a, "auroc_worst_group": w}) for k, (a, w) in enumerate([(0.9, 0.7), (0.85, 0.8)])]
+    found = [
+        Candidate(f"epoch {k}", {"auroc": a, "auroc_worst_group": w}, "val") for k, (a, w) in enumerate([(0.9, 0.7), (0.85, 0.8)])
+    ]
     assert BestAuroc(False, None)(found, BASE).index == 0
     assert WorstGroupAuroc(False, None)(found, BASE).index == 1
-    undefined = [Candidate("epoch 1", {"auroc": 0.9})]
+    undefined = [Candidate("epoch 1", {"auroc": 0.9}, "val")]
     assert WorstGroupAuroc(False, None)(undefined, BASE).refused == {"epoch 1": "auroc_worst_group is undefined"}
 
 
@@ -93,7 +95,7 @@ def test_equal_points_are_both_on_the_front() -> None:
 def test_one_more_candidate_changes_the_choice_only_to_itself(rule: Any) -> None:
     """What lets a training keep the weights of one epoch only."""
     points = [(0.9, 0.15), (0.88, 0.0), (0.893, 0.1), (0.92, 0.1), (0.91, 0.3), (0.5, 0.0), (math.nan, 0.0), (0.9, 0.02)]
-    found = [Candidate(c.name, {**c.figures, "auroc_worst_group": c.figures["auroc"] - 0.1}) for c in epochs(*points)]
+    found = [Candidate(c.name, {**c.figures, "auroc_worst_group": c.figures["auroc"] - 0.1}, c.split) for c in epochs(*points)]
     before = None
     for count in range(1, len(found) + 1):
         now = rule(found[:count], BASE).index
@@ -113,4 +115,4 @@ def test_a_wrong_setting_is_named(changes: dict[str, Any], words: str) -> None:
 
 def test_two_candidates_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="distinct"):
-        Last(False, None)([Candidate("a"), Candidate("a")], BASE)
+        Last(False, None)([Candidate("a", {}, "val"), Candidate("a", {}, "val")], BASE)

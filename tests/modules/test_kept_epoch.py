@@ -91,7 +91,7 @@ def test_the_weights_before_the_stage_are_those_given_not_those_of_a_reset_head(
     assert fake.run((0.5, 0.2, 0.0)) == 7.0
 
 
-BASE = Candidate("base", {"auroc": 1.0, "equalized_odds_mean": 0.5, "score_std": 0.3})
+BASE = Candidate("base", {"auroc": 1.0, "equalized_odds_mean": 0.5, "score_std": 0.3}, "val")
 TARGET = torch.tensor([0, 0, 1, 1] * 4)
 GROUP = {"sex": torch.tensor([0, 1] * 8)}
 
@@ -154,6 +154,6 @@ def test_what_was_kept_on_the_way_is_what_the_rule_chooses_in_the_end() -> None:
     choice = RunningChoice(SmallestGap(True, None, "fpr_gap", 0.1), BASE, BASE)
     kept = []
     for number, gap in enumerate((0.4, 0.2, 0.3, 0.2, 0.1)):
-        keep, _ = choice.add(Candidate(f"epoch {number + 1}", {"auroc": 1.0, "fpr_gap": gap}))
+        keep, _ = choice.add(Candidate(f"epoch {number + 1}", {"auroc": 1.0, "fpr_gap": gap}, "val"))
         kept += [number + 1] * keep
     assert kept == [1, 2, 5] and choice.record()["chosen"] == "epoch 5"

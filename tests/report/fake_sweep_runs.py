@@ -38,9 +38,14 @@ def write_run(
     test_sets: Sequence[str] = ("test",),
     lean: float | None = None,
     classes: Sequence[str] = ("benign", "malignant"),
+    done: int | None = 10,
     **about: Any,
 ) -> Path:
-    """Write what a finished run leaves; `overrides` are dotted keys that were typed, `about` goes into run.json."""
+    """Write what a finished run leaves.
+
+    `overrides` are dotted keys that were typed, `done` the epochs of each stage (10 are configured; None = it counts none), and
+    `about` goes into run.json.
+    """
     predictions = folder / "predictions"
     predictions.mkdir(parents=True)
     frames = {
@@ -70,24 +75,27 @@ def write_run(
     stages = [
         {"stage": "baseline", "label": "baseline", "seconds": 400.0, "reused": True, "epochs": 5, **nothing},
         *(
-            {"stage": f"step{place}", "label": "step", "seconds": 10.0 * place, "reused": place == 1, "epochs": 10,
+            {"stage": f"step{place}", "label": "step", "seconds": 10.0 * place, "reused": place == 1, "epochs": done,
              "edited": edited, "parameters": 100_000}
             for place, edited in enumerate(EDITED.get(method, (5, 5)), start=1)
         ),
     ]  # fmt: skip
     for name, document in {"metrics": metrics, "run": run, "stages": stages}.items():
         (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
-    write_settings(folder, method, seed, split_seed, overrides or {})
+    lengths = {f"debias.{stage['stage']}.epochs": 10 for stage in stages[1:] if done is not None}
+    write_settings(folder, method, seed, split_seed, overrides or {}, lengths)
     (folder / "report.html").write_text("<title>run</title>", encoding="utf-8")
     return folder
 
 
-def write_settings(folder: Path, method: str, seed: int, split_seed: int, overrides: dict[str, Any]) -> None:
+def write_settings(
+    folder: Path, method: str, seed: int, split_seed: int, overrides: dict[str, Any], lengths: dict[str, int]
+) -> None:
     config: dict[str, Any] = {
         "seed": seed, "data": {"name": "ham10000", "split_seed": split_seed}, "paths": {"log_dir": "/home/me/logs"},
         "debias": {"name": method, "edit_fraction": 0.01},
     }  # fmt: skip
-    for key, value in overrides.items():
+    for key, value in {**lengths, **overrides}.items():
         node = config
         for part in key.split(".")[:-1]:
             node = node.setdefault(part, {})

@@ -52,13 +52,37 @@ def test_markdown_has_every_row_and_no_markup_of_names(content: dict[str, Any]) 
 
 def test_latex_is_escaped_and_closes_what_it_opens(content: dict[str, Any]) -> None:
     text = latex(content)
-    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == text.count("\\toprule") == 4
+    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == text.count("\\toprule") == 5
+    assert text.count("\\resizebox") == 5 and "Left out: open: not finished" in text
+    assert text.count("it counts as a loss") == 4 and ("$\\dagger$ another row" in text) == bool(dominated(content))
     nasty = next(line for line in text.splitlines() if "alert" in line)
     assert r"50\% \& a\_b \textbackslash{} \$x\$ \#1 \{y\} \textasciitilde{}\textasciicircum{}" in nasty
     for line in text.splitlines():
         if line.endswith("\\\\"):
             assert len(re.findall(r"(?<!\\)&", line)) in (7, 9, 10)
+            assert " to " not in line or re.fullmatch(r"(\s*& (\([^()]*\))?)+ *\\\\", line), line  # intervals have a line
     assert all(ord(letter) < 128 for letter in text)
+
+
+def dominated(content: dict[str, Any]) -> list[str]:
+    return content["comparisons"][0]["test_sets"][0]["dominated"]  # type: ignore[no-any-return]
+
+
+def test_asked_for_figures_have_their_differences_in_every_text(folder: Path) -> None:
+    asked = compare_folders([folder], metrics=["fpr_gap", "tpr_gap"], n_bootstrap=0)
+    for text in (markdown(asked), latex(asked)):
+        assert "change of FPR gap" in text and "change of AUROC" not in text
+
+
+def test_ours_against_the_random_mask_is_in_every_format(content: dict[str, Any]) -> None:
+    assert "| BMFT against random mask |" in markdown(content) and "BMFT against random mask &" in latex(content)
+    (row,) = [
+        row for row in csv.DictReader(io.StringIO(tidy_csv(content))) if (row["method"], row["metric"]) == ("bmft", "auroc_gap")
+        if row["attribute"] == "age"
+    ]  # fmt: skip
+    found = content["comparisons"][0]["test_sets"][0]["figures"]["bmft"]["test/auroc_gap/age"]["vs_control"]
+    assert row["control"] == "random_mask" and float(row["control_value"]) == found["value"]
+    assert float(row["control_p_holm"]) == found["p_holm"] and int(row["control_wins"]) == found["wins"]
 
 
 def test_csv_is_tidy_and_reads_back_to_the_same_numbers(content: dict[str, Any]) -> None:

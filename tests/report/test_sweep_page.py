@@ -11,7 +11,7 @@ from fake_sweep import fake_sweep
 from test_report_html import Outline
 
 from biasmask.report.plot_labels import Box, place_labels
-from biasmask.report.plot_pareto import with_short_names
+from biasmask.report.plot_pareto import pareto_plot, placed_estimate, with_short_names
 from biasmask.report.sweep_page import write_sweep_page
 from biasmask.report.sweep_page_words import sweep_verdict
 
@@ -46,7 +46,8 @@ def test_verdict_names_what_differs_what_does_not_and_what_failed() -> None:
     text = " ".join(verdict.sentences)
     assert "collapsed to a model that no longer tells anything: BMFT as published (3 of 3 runs)" in text
     assert "BMFT as published" not in verdict.headline  # the smallest gap of all, and no success
-    assert "Against full fine-tuning, the gap is" in text and "Against random mask (Student interval over runs)" in text
+    assert "Against full fine-tuning, the gap is" in text and "4 of 5 intervals" in verdict.headline
+    assert "Against random mask, the gap is not distinguishable with BMFT" in text
     assert "AUROC fell with" in text or "AUROC rose with" in text
     assert "can't show a difference here: its smallest p is 0.250" in text
 
@@ -54,7 +55,49 @@ def test_verdict_names_what_differs_what_does_not_and_what_failed() -> None:
 def test_verdict_says_so_when_nothing_differs_from_chance() -> None:
     verdict = verdict_of(fake_sweep(chance=True))
     assert verdict.state == "unclear"
-    assert verdict.headline.startswith("No method is distinguishable from chance")
+    assert verdict.headline.startswith("No method's equalized-odds gap (mean) is distinguishable from the base model's (0 of 5")
+    assert "uncorrected" in verdict.headline and "chance" not in verdict.headline
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "low", "high", "said"),
+    [
+        (0.01, -0.3, -0.1, "agrees (p below 0.05 after Holm's correction) for BMFT"),
+        (
+            0.01,
+            -0.3,
+            0.1,
+            "disagree for BMFT edit_fraction=0.01: the sign-flip test over runs shows a difference, the interval none",
+        ),
+        (0.2, -0.3, -0.1, "disagree for BMFT edit_fraction=0.01: the interval leaves out 0, and the sign-flip test"),
+    ],
+)
+def test_the_test_agrees_only_where_the_interval_says_the_same(p_holm: float, low: float, high: float, said: str) -> None:
+    content = fake_sweep()
+    one = content["comparisons"][0]["test_sets"][0]
+    for row, found in one["figures"].items():
+        if row != "base":
+            found[one["gap"]]["vs_base"] |= {"n_runs": 12, "p": 0.5, "p_holm": 1.0, "low": -1.0, "high": 1.0}
+    one["figures"]["bmft"][one["gap"]]["vs_base"] |= {"p_holm": p_holm, "low": low, "high": high}
+    text = " ".join(verdict_of(content).sentences)
+    assert said in text and ("agrees" in text) == (said.startswith("agrees"))
+
+
+def test_nothing_is_gained_from_a_reference_that_collapsed() -> None:
+    content = fake_sweep()
+    next(row for row in content["comparisons"][0]["rows"] if row["id"] == "full_ft")["collapsed"] = 1
+    text = " ".join(verdict_of(content).sentences)
+    assert "Against full fine-tuning no gap is compared: it collapsed in 1 of 3 runs." in text
+
+
+def test_the_legend_says_what_dominated_means_and_the_place_of_a_row_is_drawn() -> None:
+    comparison = with_short_names(fake_sweep()["comparisons"][0])
+    one = comparison["test_sets"][0]
+    plot = pareto_plot(comparison, one)
+    assert plot is not None and any("at least as good in both means and better in one" in words for _, words in plot.legend)
+    moved = placed_estimate({**one, "places": {"bmft": {"gap": 0.18, "quality": None}}}, "bmft", "gap")
+    assert (moved.value, moved.low, moved.high) == pytest.approx((0.18, 0.15, 0.21))
+    assert placed_estimate(one, "bmft", "gap").value == 0.08
 
 
 def test_verdict_when_all_collapsed_and_when_there_is_only_the_base_model() -> None:

@@ -16,9 +16,9 @@ def compared(*folders: Path) -> list[RunComparison]:
     return sort_runs(read_runs(folders)[0])[0]
 
 
-def test_methods_are_sorted_over_seeds_and_folds(tmp_path: Path) -> None:
+def test_methods_are_sorted_over_seeds_and_splits(tmp_path: Path) -> None:
     write_sweep(tmp_path, ("bmft", "full_ft"), (1, 2))
-    write_run(tmp_path / "fold", "bmft", 1, split_seed=1, overrides={"data.split_seed": 1})
+    write_run(tmp_path / "split", "bmft", 1, split_seed=1, overrides={"data.split_seed": 1})
     (one,) = compared(tmp_path)
     assert one.units == [(1, 0), (1, 1), (2, 0)]
     assert {c.id: list(c.runs) for c in one.candidates} == {"bmft": [(1, 0), (1, 1), (2, 0)], "full_ft": [(1, 0), (2, 0)]}
@@ -80,6 +80,22 @@ def test_the_same_run_twice_counts_once(tmp_path: Path) -> None:
     comparisons, twice = sort_runs(read_runs([tmp_path])[0])
     assert len(comparisons[0].candidates[0].runs) == 1
     assert twice == [{"folder": "again", "why": "same method, settings and seeds as 0"}]
+
+
+def test_levelled_groups_are_those_of_the_own_test_set_and_debiased_attributes(tmp_path: Path) -> None:
+    write_run(tmp_path / "0")
+    metrics = json.loads((tmp_path / "0" / "metrics.json").read_text())
+    where = [("test", "age"), ("test", "sex"), ("clinic", "age"), ("test:mel", "age")]
+    metrics["levelling_down"] = [{"split": s, "attribute": a, "group": "g", "metric": "tpr"} for s, a in where]
+    (tmp_path / "0" / "metrics.json").write_text(json.dumps(metrics))
+    assert read_runs([tmp_path])[0][0].levelling_down == 1
+
+
+def test_several_attributes_have_a_mean_gap(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", attributes=["age", "sex"])
+    figures = read_runs([tmp_path])[0][0].folder.estimates["base"]
+    gaps = [figures[f"test/equalized_odds_mean/{name}"].value for name in ("age", "sex", "mean of age and sex")]
+    assert gaps[2] == pytest.approx((gaps[0] + gaps[1]) / 2)
 
 
 def test_another_base_model_of_the_same_seed_is_noted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from fake_sweep_runs import write_run, write_sweep
 from fake_text_run import write_fake_text_run
 
 from biasmask.report.sweep_content import compare_folders
+from biasmask.report.sweep_formats import markdown
 
 AUROC, GAP = "test/auroc", "test/equalized_odds_mean/age"
 
@@ -69,14 +70,37 @@ def test_a_collapsed_run_is_a_loss_and_its_method_never_first(one: dict[str, Any
     assert test["order"][0] == "base" and test["order"][-1] == "broken"
     assert "broken" not in test["front"] and "broken" not in test["dominated"]
     against = figure(one, "broken", GAP)["vs_base"]
-    assert (against["wins"], against["losses"]) == (2, 1)
+    assert (against["wins"], against["losses"], against["collapsed"]) == (2, 1, 1)
+    assert against["p"] is None and against["p_holm"] is None and "1 of 3 runs collapsed" in against["reason"]
+    assert figure(one, "broken", AUROC)["vs_base"]["p"] is not None  # a fall of AUROC is no merit of the constant
+    tested = sorted(figure(one, name, GAP)["vs_base"]["p"] for name in ("bmft", "full_ft", "random_mask"))
+    assert figure(one, "bmft", GAP)["vs_base"]["p_holm"] <= min(1, 3 * tested[0])  # Holm counts three rows, and not four
 
 
-def test_rows_are_ordered_by_gap_and_the_pareto_set_is_that_of_the_means(one: dict[str, Any]) -> None:
+def test_a_reference_that_collapsed_wins_nothing(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"f{seed}", "full_ft", seed, collapsed=True)
+        write_run(tmp_path / f"b{seed}", "bmft", seed, lean=6.0)
+        write_run(tmp_path / f"x{seed}", "broken", seed, collapsed=True)
+    one = compare_folders([tmp_path], n_bootstrap=0)["comparisons"][0]
+    sound, lost = (figure(one, name, GAP)["vs_reference"] for name in ("bmft", "broken"))
+    assert sound["value"] > 0 and (sound["wins"], sound["losses"], sound["ties"], sound["p"]) == (2, 0, 0, None)
+    assert (lost["wins"], lost["losses"], lost["ties"], lost["p"]) == (0, 0, 2, None)
+
+
+def test_rows_are_ordered_by_paired_gaps_and_the_pareto_set_is_that_of_these_places(one: dict[str, Any]) -> None:
     test = one["test_sets"][0]
-    gaps = [figure(one, name, GAP)["mean"] for name in test["order"][1:-1]]
+    places = {}
+    for name in test["order"][:-1]:
+        base, changes = (figure(one, "base", key)["mean"] for key in (GAP, AUROC)), [0.0, 0.0]
+        if name != "base":
+            changes = [figure(one, name, key)["vs_base"]["value"] for key in (GAP, AUROC)]
+        places[name] = tuple(mean + change for mean, change in zip(base, changes, strict=True))
+        assert test["places"][name] == pytest.approx(dict(zip(("gap", "quality"), places[name], strict=True)))
+        if name != "bmft_soft":  # all three runs: the place is the mean
+            assert places[name][0] == pytest.approx(figure(one, name, GAP)["mean"])
+    gaps = [places[name][0] for name in test["order"][1:-1]]
     assert gaps == sorted(gaps)
-    places = {name: (figure(one, name, GAP)["mean"], figure(one, name, AUROC)["mean"]) for name in test["order"][:-1]}
     for name, (gap, auroc) in places.items():
         beaten = any(g <= gap and a >= auroc and (g, a) != (gap, auroc) for g, a in places.values())
         assert (name in test["dominated"]) == beaten and (name in test["front"]) == (not beaten)
@@ -133,6 +157,60 @@ def test_budgets_that_were_swept_give_curves(tmp_path: Path) -> None:
     (curve,) = one["curves"]
     assert curve["x"] == "debias_share" and [point["x"] for point in curve["points"]] == [0.25, 0.5, 1.0]
     assert [point["row"] for point in curve["points"]][0] == "bmft[debias_share=0.25]"
+
+
+def test_curves_are_over_allowed_epochs_and_early_stopping_takes_none_away(tmp_path: Path) -> None:
+    for place, (allowed, done) in enumerate(((5, 3), (10, 4), (20, 4))):
+        lengths = {"debias.step1.epochs": allowed, "debias.step2.epochs": allowed}
+        write_run(tmp_path / str(place), overrides=lengths, done=done)
+    (one,) = compare_folders([tmp_path], n_bootstrap=0)["comparisons"]
+    (curve,) = one["curves"]
+    assert curve["x"] == "epochs" and [point["x"] for point in curve["points"]] == [10, 20, 40]
+    assert "6 / 10" in markdown(compare_folders([tmp_path], n_bootstrap=0))
+
+
+def test_a_method_without_epochs_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, "dfr", done=None)
+    content = compare_folders([tmp_path], n_bootstrap=0)
+    dfr = row(content["comparisons"][0], "dfr")
+    assert dfr["epochs"] is None and dfr["epochs_allowed"] is None and "no stage" in dfr["epochs_reason"]
+    assert "| dfr | 1 | none |" in markdown(content)
+
+
+def test_ours_is_compared_with_its_own_control(tmp_path: Path) -> None:
+    write_sweep(tmp_path, ("bmft", "bmft_sharp", "random_mask", "full_ft"), (1, 2, 3))
+    (one,) = compare_folders([tmp_path], n_bootstrap=30)["comparisons"]
+    assert {own["id"]: own["control"] for own in one["rows"] if own["control"]} == {"bmft": "random_mask"}
+    compared = figure(one, "bmft", GAP)["vs_control"]
+    pair = [figure(one, name, GAP)["values"] for name in ("random_mask", "bmft")]
+    assert compared["value"] == pytest.approx(mean(b - a for a, b in zip(*pair, strict=True)))
+    assert compared["p_holm"] == compared["p"] and compared["low"] < compared["high"]  # one row tested
+    assert compared["wins"] + compared["losses"] + compared["ties"] == 3
+    assert figure(one, "full_ft", GAP)["vs_control"] is None
+
+
+def test_crossed_seeds_and_splits_count_as_splits(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for split in (0, 1, 2):
+            write_run(tmp_path / f"{seed}{split}", "bmft", seed, split_seed=split)
+    content = compare_folders([tmp_path], n_bootstrap=40)
+    (one,) = content["comparisons"]
+    compared = figure(one, "bmft", GAP)["vs_base"]
+    assert one["clusters"] == {"name": "split", "n": 3} and (compared["n_runs"], compared["n_clusters"]) == (6, 3)
+    assert compared["p"] >= 0.25  # of six independent runs it could be 0.031
+    text = markdown(content)
+    assert "the smallest p that 3 splits can give is 0.25" in text and "| splits |" in text and "fold" not in text
+
+
+def test_several_attributes_are_ordered_by_their_mean_gap(tmp_path: Path) -> None:
+    write_sweep(tmp_path, ("bmft", "full_ft"), (1, 2), attributes=["age", "sex"])
+    (one,) = compare_folders([tmp_path])["comparisons"]
+    (test,) = one["test_sets"]
+    assert test["gap"] == "test/equalized_odds_mean/mean of age and sex" and any("mean gap over" in note for note in one["notes"])
+    found = {key: figure(one, "bmft", f"test/equalized_odds_mean/{key}") for key in ("age", "sex", "mean of age and sex")}
+    assert found["mean of age and sex"]["mean"] == pytest.approx((found["age"]["mean"] + found["sex"]["mean"]) / 2)
+    assert found["mean of age and sex"]["vs_base"]["low"] is not None and test["interval"] == "bootstrap"
+    assert [m["label"] for m in test["metrics"]][1] == "Equalized-odds gap (mean), mean over age and sex"
 
 
 def test_text_runs_are_compared_over_seeds_by_what_they_measured(tmp_path: Path) -> None:

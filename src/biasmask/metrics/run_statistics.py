@@ -4,7 +4,7 @@ Letters: R runs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from statistics import mean, stdev
 
 import torch
@@ -12,6 +12,26 @@ from scipy.stats import t as student
 
 LARGEST_EXACT = 16
 N_FLIPS = 20_000
+
+
+def cluster_means(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> list[float]:
+    """The mean of each cluster of runs, such as those of one split: runs of a cluster share its luck and are no independent ones.
+
+    Args:
+        values: R, one a run; NaN = undefined, which is left out.
+        clusters: R names, one a run; None = each run is a cluster.
+
+    Returns:
+        One number a cluster, in the order in which they come; a cluster without a defined value has none.
+
+    >>> cluster_means([1.0, 2.0, 6.0], ["a", "a", "b"]), cluster_means([1.0, math.nan])
+    ([1.5, 6.0], [1.0])
+    """
+    groups: dict[Hashable, list[float]] = {}
+    for place, value in enumerate(values):
+        if not math.isnan(value):
+            groups.setdefault(place if clusters is None else clusters[place], []).append(value)
+    return [math.fsum(own) / len(own) for own in groups.values()]
 
 
 def student_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:

@@ -1,12 +1,13 @@
 """Rules that choose one model among candidates (epochs, settings) by figures of the validation split, and of no other.
 
-A candidate says which split its figures come from, and any other than `val` is refused, so that no rule can look at a
-test row. A collapsed candidate is never chosen. Where none may be chosen, the unedited model is kept.
+A candidate says which split its figures come from, and any other than `val` is refused. What is said is what the caller
+said: callers take it from the key prefix or the frame that the figures were computed with. A collapsed candidate is never
+chosen. Where none may be chosen, the unedited model is kept.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from biasmask.metrics.collapse import collapse_causes
@@ -24,14 +25,14 @@ class Candidate:
         name: such as `epoch 3`.
         figures: name -> value; NaN or absent = undefined. Rules look at `auroc`, `auroc_worst_group`, a gap (GAP_NAMES);
             the check for collapse at `auroc` and `score_std`, the spread of the scores.
-        split: where the figures come from.
+        split: where the figures come from: the name that their keys begin with, or that their rows were read by.
     Raises:
         ValueError: a split other than `val`.
     """
 
     name: str
-    figures: Mapping[str, float] = field(default_factory=dict)
-    split: str = SPLIT
+    figures: Mapping[str, float]
+    split: str
 
     def __post_init__(self) -> None:
         if self.split != SPLIT:
@@ -151,8 +152,8 @@ class SmallestGap(SelectionRule):
         ValueError: an unknown gap, a negative tolerance.
 
     >>> rule = SmallestGap(unedited=True, patience=None, gap="equalized_odds_mean", auroc_tolerance=0.01)
-    >>> base = Candidate("base", {"auroc": 0.9, "equalized_odds_mean": 0.2})
-    >>> rule([Candidate("epoch 1", {"auroc": 0.895, "equalized_odds_mean": 0.1})], base).index
+    >>> base = Candidate("base", {"auroc": 0.9, "equalized_odds_mean": 0.2}, "val")
+    >>> rule([Candidate("epoch 1", {"auroc": 0.895, "equalized_odds_mean": 0.1}, "val")], base).index
     0
     """
 
@@ -189,7 +190,7 @@ class Pareto(SmallestGap):
     The smallest gap within the tolerance is one of them: what beat it would have a smaller gap within the tolerance.
 
     >>> rule = Pareto(unedited=True, patience=None, gap="fpr_gap", auroc_tolerance=0.01)
-    >>> two = [Candidate(name, {"auroc": a, "fpr_gap": g}) for name, a, g in (("a", 0.9, 0.2), ("b", 0.85, 0.1))]
+    >>> two = [Candidate(name, {"auroc": a, "fpr_gap": g}, "val") for name, a, g in (("a", 0.9, 0.2), ("b", 0.85, 0.1))]
     >>> rule(two, two[0]).front
     ('a', 'b')
     """
@@ -225,7 +226,8 @@ class BestAuroc(HighestFigure):
     """The highest AUROC.
 
     >>> rule = BestAuroc(unedited=False, patience=None)
-    >>> rule([Candidate("a", {"auroc": 0.8}), Candidate("b", {"auroc": 0.85})], Candidate("base", {"auroc": 0.85})).index
+    >>> a, b = (Candidate(name, {"auroc": auroc}, "val") for name, auroc in (("a", 0.8), ("b", 0.85)))
+    >>> rule([a, b], b).index
     1
     """
 
@@ -238,7 +240,8 @@ class WorstGroupAuroc(HighestFigure):
     """The highest AUROC of the group that it is lowest in; of several attributes at once, of the worst of all groups.
 
     >>> rule = WorstGroupAuroc(unedited=False, patience=None)
-    >>> rule([Candidate("a", {"auroc": 0.8, "auroc_worst_group": 0.7})], Candidate("base", {"auroc": 0.85})).reason
+    >>> base = Candidate("base", {"auroc": 0.85}, "val")
+    >>> rule([Candidate("a", {"auroc": 0.8, "auroc_worst_group": 0.7}, "val")], base).reason
     'a: auroc_worst_group 0.700 (base nan)'
     """
 
@@ -250,7 +253,7 @@ class WorstGroupAuroc(HighestFigure):
 class Last(SelectionRule):
     """The last candidate that didn't collapse.
 
-    >>> Last(unedited=False, patience=None)([Candidate("a"), Candidate("b")], Candidate("base")).index
+    >>> Last(unedited=False, patience=None)([Candidate(name, {}, "val") for name in "ab"], Candidate("base", {}, "val")).index
     1
     """
 

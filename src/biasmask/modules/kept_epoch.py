@@ -122,7 +122,7 @@ class CollapseGuard(KeptEpoch):
             "rule": "guard",
             "settings": self.settings,
             "split": "val",
-            "base": plain(self.start),
+            "base": None,  # a guard knows the model before its stage alone
             "start": plain(self.start),
             "candidates": self.seen,
             "chosen": f"epoch {self.best_epoch + 1}" if kept else None,
@@ -197,8 +197,9 @@ class EpochSelection(KeptEpoch):
     def judge(self, epoch: int, module: lightning.LightningModule, figures: dict[str, float]) -> tuple[bool, bool]:
         logits, target, groups = module.validation_rows  # type: ignore[union-attr, misc]
         own = validation_figures(scores_of(logits), target, groups, self.n_groups, self.threshold_rule)
-        own["bias_loss"] = figures["val/bias_loss"]
-        return self.choice.add(Candidate(f"epoch {epoch + 1}", own))
+        key = "val/bias_loss"  # logged over the same rows
+        split, _, name = key.partition("/")
+        return self.choice.add(Candidate(f"epoch {epoch + 1}", {**own, name: figures[key]}, split))
 
     def record(self) -> dict[str, Any]:
         return self.choice.record()

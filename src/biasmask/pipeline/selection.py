@@ -8,7 +8,7 @@ import torch
 from hydra.utils import instantiate
 
 from biasmask.methods.attribute_mean import mean_bias_loss
-from biasmask.metrics.selection_rules import Candidate
+from biasmask.metrics.selection_rules import SPLIT, Candidate
 from biasmask.metrics.validation_figures import validation_figures
 from biasmask.models.image_classifier import scores_of
 from biasmask.modules.kept_epoch import EpochSelection, RunningChoice
@@ -29,14 +29,15 @@ def candidate(name: str, state: ModelState, context: Context, bias_loss: Mapping
         label: of the progress bar.
     """
     assert context.selection is not None
-    rows = context.data.rows("val")
+    split = SPLIT
+    rows = context.data.rows(split)
     logits = predict_logits(state, context, rows, label)
     target = torch.as_tensor(context.data.target[rows])
     groups = {attribute.name: torch.as_tensor(attribute.index[rows]) for attribute in context.attributes}
     threshold_rule = context.selection["threshold_rule"]
     figures = validation_figures(scores_of(logits), target, groups, context.debiased, threshold_rule)
     gap = mean_bias_loss(logits, target, groups, context.debiased, **bias_loss)
-    return Candidate(name, {**figures, "bias_loss": float(gap.value) if gap.defined else float("nan")})
+    return Candidate(name, {**figures, "bias_loss": float(gap.value) if gap.defined else float("nan")}, split)
 
 
 def running_choice(name: str, state: ModelState, context: Context, bias_loss: Mapping[str, Any]) -> RunningChoice:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from biasmask.report.formats import interval, number
-from biasmask.report.plot_pareto import figure_estimate, label_of
+from biasmask.report.plot_pareto import label_of, placed_estimate
 from biasmask.report.run_folder import Estimate
 from biasmask.report.svg import element, join, picture, points, tick_label, ticks
 
@@ -35,7 +35,7 @@ def budget_figures(comparison: Mapping[str, Any], test_set: Mapping[str, Any]) -
         panels = []
         for axis in ("gap", "quality"):
             key = test_set[axis]
-            series = [(str(curve["name"]), curve_points(curve, test_set, key)) for curve in own]
+            series = [(str(curve["name"]), curve_points(curve, test_set, axis)) for curve in own]
             if any(estimate.defined for _, found in series for _, estimate in found):
                 panels.append((label_of(test_set, key), draw(label_of(test_set, key), str(own[0]["label"]), series)))
         if panels:
@@ -44,8 +44,8 @@ def budget_figures(comparison: Mapping[str, Any], test_set: Mapping[str, Any]) -
     return figures
 
 
-def curve_points(curve: Mapping[str, Any], test_set: Mapping[str, Any], key: str) -> list[tuple[float, Estimate]]:
-    found = [(float(point["x"]), figure_estimate(test_set, point["row"], key)) for point in curve["points"]]
+def curve_points(curve: Mapping[str, Any], test_set: Mapping[str, Any], axis: str) -> list[tuple[float, Estimate]]:
+    found = [(float(point["x"]), placed_estimate(test_set, point["row"], axis)) for point in curve["points"]]
     return sorted(found, key=lambda pair: pair[0])
 
 

@@ -1,7 +1,7 @@
 """The Pareto plot of a comparison: gap to the right, quality upward, a mark with an interval cross for each method."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +26,8 @@ SHAPES = {
 ROLE_WORDS = {
     "base": "base model", "ours": "ours", "rival": "rival", "control": "control", "collapsed": "collapsed in some run",
 }  # fmt: skip
+
+DOMINATED = "grey: another one that never collapsed is at least as good in both means and better in one"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def pareto_plot(comparison: Mapping[str, Any], test_set: Mapping[str, Any]) -> P
     rows = {row["id"]: row for row in comparison["rows"]}
     places, left_out = [], []
     for row_id in test_set["order"]:
-        gap, quality = (figure_estimate(test_set, row_id, test_set[axis]) for axis in ("gap", "quality"))
+        gap, quality = (placed_estimate(test_set, row_id, axis) for axis in ("gap", "quality"))
         undefined = next((e for e in (gap, quality) if not e.defined), None)
         if undefined is not None:
             left_out.append(f"{row_name(rows[row_id])} ({undefined.reason or 'no figure'})")
@@ -88,7 +90,7 @@ def pareto_plot(comparison: Mapping[str, Any], test_set: Mapping[str, Any]) -> P
     kinds = [kind for kind in SHAPES if any(place.kind == kind for place in places)]
     legend = [(swatch(kind), ROLE_WORDS[kind]) for kind in kinds]
     if any(place.dominated for place in places):
-        legend.append((swatch("rival", "dominated"), "grey: another one is better in both"))
+        legend.append((swatch("rival", "dominated"), DOMINATED))
     drawn = [draw(places, front, names, width, height) for width, height in ((940, 430), (370, 420))]
     return ParetoPlot(drawn[0], drawn[1], legend, left_out)
 
@@ -99,6 +101,19 @@ def figure_estimate(test_set: Mapping[str, Any], row_id: str, key: str) -> Estim
     if found is None:
         return Estimate(reason="no figure")
     return Estimate.from_json({**found, "value": found.get("mean")})
+
+
+def placed_estimate(test_set: Mapping[str, Any], row_id: str, axis: str) -> Estimate:
+    """The figure of an axis (`gap` or `quality`) at the row's place.
+
+    Of a method without some of the runs that is not its mean, but the base model's plus the paired difference.
+    """
+    found = figure_estimate(test_set, row_id, test_set[axis])
+    placed = ((test_set.get("places") or {}).get(row_id) or {}).get(axis)
+    if placed is None or not found.defined:
+        return found
+    shift = placed - found.value
+    return replace(found, value=placed, low=found.low + shift, high=found.high + shift)
 
 
 def row_name(row: Mapping[str, Any]) -> str:
@@ -215,7 +230,7 @@ def frame(xs: list[float], ys: list[float], across: Any, up: Any, names: list[st
 
 
 def front_line(front: list[Place], across: Any, up: Any, right: float) -> tuple[Markup, list[Box]]:
-    """Steps along the methods that no other one beats in both: what lies below and right of them is dominated."""
+    """Steps along the Pareto set: what lies below and right of them is dominated."""
     ordered = sorted(front, key=lambda place: place.gap.value)
     if not ordered:
         return Markup(""), []

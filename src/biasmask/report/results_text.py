@@ -22,7 +22,7 @@ from biasmask.report.sweep_texts import (
     notes_of,
 )
 
-PARTS = ("figures", "vs_base", "vs_reference", "budget", "notes")
+PARTS = ("figures", "vs_base", "vs_reference", "vs_control", "budget", "notes")
 
 
 class Results:
@@ -123,6 +123,7 @@ class Results:
             "figures": lambda: figure_table(comparison, test_set),
             "vs_base": lambda: difference_table(comparison, test_set, "vs_base"),
             "vs_reference": lambda: difference_table(comparison, test_set, "vs_reference"),
+            "vs_control": lambda: difference_table(comparison, test_set, "vs_control"),
             "budget": lambda: budget_table(comparison),
         }
         if part not in tables:
@@ -153,7 +154,7 @@ class Results:
         return interval(nan(found["low"]), nan(found["high"]), digits)
 
     def difference(self, name: str, row: str, key: str, against: str = "base", digits: int = 3) -> str:
-        """Mean change with its interval, against `base` or `reference`."""
+        """Mean change with its interval, against `base`, `reference` or `control`."""
         compared = self.compared(name, row, key, against)
         bounds = interval(nan(compared["low"]), nan(compared["high"]), digits, plus=True)
         return signed(nan(compared["value"]), digits) + (f" ({bounds})" if bounds else "")

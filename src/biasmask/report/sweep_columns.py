@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from biasmask.metrics.attribute_means import mean_name
 from biasmask.report.run_folder import MetricKey
 from biasmask.report.sweep_figures import TEXT
 from biasmask.report.sweep_runs import SweepRun
@@ -16,12 +17,13 @@ OF_GROUPS = ("tpr", "fpr", "auroc")
 
 @dataclass(frozen=True)
 class Columns:
-    """Keys of the figures to show: in the table, on the axes of the plot, and for each group."""
+    """Keys of the figures to show: in the table, on the axes of the plot, for each group, and as differences."""
 
     shown: list[str]
     gap: str
     quality: str
     groups: list[str]
+    compared: list[str]
 
 
 def columns_of(run: SweepRun, split: str, figures: Mapping[str, Mapping[str, Any]], metrics: Sequence[str] = ()) -> Columns:
@@ -47,13 +49,22 @@ def columns_of(run: SweepRun, split: str, figures: Mapping[str, Mapping[str, Any
         if (parts := MetricKey.parse(key)).metric == metric and parts.attribute == attribute and parts.group is not None
     ]  # fmt: skip
     gap = f"{split}/{GAPS[0]}/{attributes[0]}" if attributes else ""
-    return Columns([key for key in shown if key in known], gap, whole[0], groups)
+    if (mean := f"{split}/{GAPS[0]}/{mean_name(attributes)}") in known:  # no attribute is the main one
+        gap = mean
+        shown = [*shown[:1], mean, *shown[1:]] if not metrics else shown
+    shown = [key for key in shown if key in known]
+    return Columns(shown, gap, whole[0], groups, compared(shown, (gap, whole[0]), bool(metrics)))
+
+
+def compared(shown: list[str], axes: Sequence[str], asked: bool) -> list[str]:
+    """Figures whose differences stand in the tables: all that were asked for, else the axes and the worst group's AUROC."""
+    return [key for key in shown if asked or key in axes or "worst_group" in key]
 
 
 def matches(key: str, metric: str, attributes: Sequence[str]) -> bool:
-    """Whether a key is of a metric, of the whole split or of a debiased attribute's gap."""
+    """Whether a key is of a metric, of the whole split, of a debiased attribute's gap, or of the mean over these attributes."""
     parts = MetricKey.parse(key)
-    return parts.metric == metric and parts.group is None and parts.attribute in (None, *attributes)
+    return parts.metric == metric and parts.group is None and parts.attribute in (None, *attributes, mean_name(attributes))
 
 
 def text_columns(run: SweepRun, known: list[str], metrics: Sequence[str]) -> Columns:
@@ -70,4 +81,5 @@ def text_columns(run: SweepRun, known: list[str], metrics: Sequence[str]) -> Col
     if metrics:
         shown = [key for metric in metrics for key in known if parts[key].metric == metric]
     groups = [key for key in known if (seat := seat_of(parts[key].split)) and seat[0] and seat[1] == pooling]
-    return Columns(shown, means[0] if means else "", "probe/accuracy", groups)
+    gap, quality = means[0] if means else "", "probe/accuracy"
+    return Columns(shown, gap, quality, groups, compared(shown, (gap, quality), bool(metrics)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from biasmask.report.run_folder import MetricKey
+from biasmask.report.sweep_figures import AGAINST
 from biasmask.report.sweep_texts import (
     Content,
     TextTable,
@@ -17,11 +18,12 @@ from biasmask.report.sweep_texts import (
     selection_table,
 )
 
-DIFFERENCE = ("value", "low", "high", "t_low", "t_high", "p", "p_holm", "wins", "losses", "ties", "n_runs")
+DIFFERENCE = ("value", "low", "high", "t_low", "t_high", "p", "p_holm", "wins", "losses", "ties", "n_runs", "n_clusters")
+PREFIXES = {"base": "vs_base", "reference": "vs_reference", "control": "vs_control"}  # of the columns of a difference
 CSV_COLUMNS = (
     "comparison", "test_set", "method", "setting", "role", "metric", "attribute", "group", "mean", "spread", "low", "high",
-    "n_runs", "n", "n_positive", "interval", "reason", *(f"base_{name}" for name in DIFFERENCE), "reference",
-    *(f"reference_{name}" for name in DIFFERENCE), "dominated", "collapsed",
+    "n_runs", "n", "n_positive", "interval", "reason", *(f"{prefix}_{name}" for prefix in PREFIXES for name in DIFFERENCE),
+    "reference", "control", "dominated", "collapsed", "kept_base",
 )  # fmt: skip
 TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -29,12 +31,13 @@ TEX = {
     "†": r"$\dagger$", "\N{MINUS SIGN}": "$-$", "–": "--", "|": r"\textbar{}",
 }  # fmt: skip
 DIGITS = 6
+STARRED = "Time is the mean of a run's stages after the baseline; * some of it as measured when the store's copy was made."
 
 
 def tables_of(comparison: Content, test_set: Content) -> Iterator[TextTable]:
     """The tables of a test set: figures, then differences."""
     yield figure_table(comparison, test_set)
-    for which in ("vs_base", "vs_reference"):
+    for which in AGAINST:
         table = difference_table(comparison, test_set, which)
         if table.rows:
             yield table
@@ -53,9 +56,7 @@ def markdown(content: Content) -> str:
                 parts += [f"{plain_words(table.title)}:", markdown_table(table)]
             parts += notes_of(comparison, test_set, content["confidence"])
         parts += [f"### {budget_table(comparison).title}", markdown_table(budget_table(comparison))]
-        parts.append(
-            "Time is the mean of a run's stages after the baseline; * some of it as measured when the store's copy was made."
-        )
+        parts.append(plain_words(STARRED))
         for selection in comparison["selection"]:
             table = selection_table(selection)
             parts += [f"### {plain_words(table.title)}", markdown_table(table), plain_words(f"{selection['reason']}.")]
@@ -82,26 +83,47 @@ def plain_words(text: str) -> str:
 
 
 def latex(content: Content) -> str:
-    """Tables for the package booktabs."""
-    parts = ["% Made by scripts/compare_runs.py; needs \\usepackage{booktabs}."]
+    """Tables for the packages booktabs and graphicx, each with the notes that it needs."""
+    parts = ["% Made by scripts/compare_runs.py; needs \\usepackage{booktabs,graphicx}."]
     for comparison in content["comparisons"]:
+        own = [f"Note: {note}." for note in comparison["notes"]]
         for test_set in comparison["test_sets"]:
+            notes = notes_of(comparison, test_set, content["confidence"])
             for place, table in enumerate(tables_of(comparison, test_set)):
-                how = notes_of(comparison, test_set, content["confidence"])[0]
-                caption = f"{comparison['title']}; {test_set['key']}: {table.title}. {how}"
-                parts.append(latex_table(table, caption, f"tab:{comparison['id']}-{test_set['key']}-{place}"))
-        parts.append(latex_table(budget_table(comparison), f"{comparison['title']}: budget.", f"tab:{comparison['id']}-budget"))
+                caption = f"{comparison['title']}; {test_set['key']}: {table.title}."
+                label = f"tab:{comparison['id']}-{test_set['key']}-{place}"
+                parts.append(latex_table(table, caption, label, [*notes, *(own if place == 0 else [])]))
+        caption, label = f"{comparison['title']}: budget.", f"tab:{comparison['id']}-budget"
+        parts.append(latex_table(budget_table(comparison), caption, label, [STARRED]))
+    left_out = [f"{entry['folder']}: {entry['why']}" for entry in content["skipped"]]
+    if left_out:
+        parts.append(f"{{\\footnotesize Left out: {tex('; '.join(left_out))}.\\par}}")
     return "\n\n".join(parts) + "\n"
 
 
-def latex_table(table: TextTable, caption: str, label: str) -> str:
+def latex_table(table: TextTable, caption: str, label: str, notes: list[str]) -> str:
+    """A table as wide as the page at most: brackets go into a second line, and what is still too wide shrinks."""
     name = re.sub("[^a-z0-9:_-]", "-", label.lower())
     lines = [
         "\\begin{table}", "\\centering\\small", f"\\caption{{{tex(caption)}}}", f"\\label{{{name}}}",
+        "\\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", "\\toprule", tex_row(table.header), "\\midrule",
-        *map(tex_row, table.rows), "\\bottomrule", "\\end{tabular}", "\\end{table}",
+        *(line for row in table.rows for line in two_lines(row)), "\\bottomrule", "\\end{tabular}}", "\\par\\smallskip",
+        *(f"{{\\footnotesize {tex(note)}\\par}}" for note in notes), "\\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def two_lines(row: list[str]) -> list[str]:
+    """A row, and its brackets (intervals, Holm's p) in a row of their own below it; the first cell is a name and stays whole.
+
+    >>> two_lines(["a (b)", "0.5 (0.4 to 0.6)"])
+    ['a (b) & 0.5 \\\\\\\\', ' & (0.4 to 0.6) \\\\\\\\']
+    """
+    first, *rest = row
+    parts = [cell.partition(" (") for cell in rest]
+    below = [f"({end}" if mark else "" for _, mark, end in parts]
+    return [tex_row([first, *(start for start, _, _ in parts)]), *([tex_row(["", *below])] if any(below) else [])]
 
 
 def tex_row(cells: list[str]) -> str:
@@ -139,11 +161,14 @@ def csv_row(comparison: Content, test_set: Content, row: Content, key: str, figu
         "role": row["role"], "metric": metric, "attribute": parts.attribute, "group": parts.group,
         **{name: figure[name] for name in ("mean", "spread", "low", "high", "n_runs", "n", "n_positive", "reason")},
         "interval": test_set["interval"], "dominated": row["id"] in test_set["dominated"], "collapsed": row["collapsed"],
+        "kept_base": row["kept_base"],
     }  # fmt: skip
-    for prefix, which in (("base", "vs_base"), ("reference", "vs_reference")):
+    for prefix, which in PREFIXES.items():
         cells |= {f"{prefix}_{name}": (figure[which] or {}).get(name) for name in DIFFERENCE}
     if figure["vs_reference"]:
         cells["reference"] = comparison["reference"]
+    if figure["vs_control"]:
+        cells["control"] = row["control"]
     return {name: "" if cell is None else cell for name, cell in cells.items()}
 
 

@@ -24,6 +24,7 @@ from biasmask.report.sweep_page_tables import (
     set_name,
 )
 from biasmask.report.sweep_page_words import sweep_verdict
+from biasmask.report.sweep_texts import clusters_words
 
 STYLES, SCRIPT = ("report.css", "sweep.css"), "sweep.js"
 
@@ -107,14 +108,21 @@ def comparison_facts(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
         *((f"Groups of {name}", ", ".join(map(str, own))) for name, own in groups.items()),
         ("Backbone", f"{backbone}, {size} px" if backbone and size else backbone),
         ("Runs of each method", f"{len(units)}: " + "; ".join(unit_words(unit) for unit in units) if units else None),
+        ("Splits", clusters_fact(comparison)),
         ("Reference", name_of(comparison["rows"], comparison.get("reference"))),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
 
 
+def clusters_fact(comparison: Mapping[str, Any]) -> str | None:
+    """What intervals and tests rest on where runs share splits."""
+    clusters = comparison.get("clusters")
+    return f"{clusters['n']}, which are drawn and tested; runs of one are no independent ones" if clusters else None
+
+
 def unit_words(unit: Mapping[str, Any]) -> str:
-    fold = "" if unit.get("split_seed") is None else f", fold {unit['split_seed']}"
-    return f"seed {unit.get('seed')}{fold}"
+    split = "" if unit.get("split_seed") is None else f", split {unit['split_seed']}"
+    return f"seed {unit.get('seed')}{split}"
 
 
 def set_view(content: Mapping[str, Any], comparison: Mapping[str, Any], test_set: Mapping[str, Any], id_: str) -> dict[str, Any]:
@@ -123,7 +131,12 @@ def set_view(content: Mapping[str, Any], comparison: Mapping[str, Any], test_set
     reference = name_of(comparison["rows"], comparison.get("reference"))
     if reference is not None:
         tables.append(difference_table(comparison, test_set, "vs_reference", reference))
-    how = {"bootstrap": "test rows and runs resampled together", "student": "Student's t over runs; rows are not resampled"}
+    tables.append(difference_table(comparison, test_set, "vs_control", "the same at random places"))
+    drawn = clusters_words(comparison)
+    how = {
+        "bootstrap": f"test rows and {drawn} resampled together",
+        "student": f"Student's t over {drawn}; rows are not resampled",
+    }
     return {
         "id": id_,
         "name": str(test_set["name"]),

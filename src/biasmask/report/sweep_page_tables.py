@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from biasmask.report.formats import count, duration, interval, number, percent, signed
 from biasmask.report.plot_pareto import ROLE_WORDS, row_name, short_name
 from biasmask.report.run_folder import Estimate
+from biasmask.report.sweep_texts import epochs_of
 
 Row = Mapping[str, Any]
 ELSEWHERE = re.compile(r"^\s*[a-zA-Z][\w+.-]*:|^\s*[/\\]")
@@ -69,8 +70,8 @@ def difference_table(
     Args:
         comparison: One of compare.json.
         test_set: One of its test sets.
-        against: `vs_base` or `vs_reference`.
-        other: Name of that row.
+        against: `vs_base`, `vs_reference` or `vs_control`.
+        other: Name of that row; each row's control stands beside its name.
     """
     figures = test_set["figures"]
     metrics = [m for m in test_set["metrics"] if any((found.get(m["key"]) or {}).get(against) for found in figures.values())]
@@ -80,7 +81,9 @@ def difference_table(
         compared = [((figures.get(row["id"]) or {}).get(metric["key"]) or {}).get(against) for metric in metrics]
         if any(compared):
             pairs = zip(metrics, compared, strict=True)
-            rows.append(table_row(row, test_set, [difference_cell(row, metric, one, notes) for metric, one in pairs]))
+            made = table_row(row, test_set, [difference_cell(row, metric, one, notes) for metric, one in pairs])
+            control = name_of(comparison["rows"], row.get("control")) if against == "vs_control" else None
+            rows.append(replace(made, notes=[*made.notes, *([f"against {control}"] if control else [])]))
     if not rows:
         return None
     caption = f"Difference from {other} on {set_name(test_set)}: paired mean, interval, p of the sign-flip test (Holm), wins"
@@ -93,7 +96,7 @@ def budget_table(comparison: Mapping[str, Any], links: Mapping[str, str]) -> Sor
         TableRow(plain_label(row), setting_notes(row), "failed" if row.get("collapsed") else "", budget_cells(row, links))
         for row in comparison["rows"]
     ]
-    caption = "Budget after the base model: epochs over the debias split, mean seconds as measured, entries edited"
+    caption = "Budget after the base model: epochs (done / allowed) over the debias split, mean seconds, entries edited"
     return SortableTable(caption, list(BUDGET_COLUMNS), rows)
 
 
@@ -104,7 +107,7 @@ def budget_cells(row: Row, links: Mapping[str, str]) -> list[Cell]:
     levelled = [value for value in row.get("levelling_down") or [] if value is not None]
     runs = [(run_name(run), safe_link(links.get(str(run.get("folder")))) or "") for run in row.get("runs") or []]
     return [
-        Cell(count(epochs), sort=epochs),
+        Cell(epochs_of(row), filled(str(row.get("epochs_reason") or "")), epochs),
         Cell(duration(seconds), ["some reused"] if row.get("reused") else [], seconds),
         Cell(or_dash(share, percent), sort=share),
         Cell(count(edited), [percent(edited / parameters, 2)] if edited is not None and parameters else [], edited),
@@ -152,7 +155,10 @@ def column_names(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def table_row(row: Row, test_set: Mapping[str, Any], cells: list[Cell]) -> TableRow:
     dominated = row["id"] in test_set.get("dominated", []) and row.get("role") != "base"
-    notes = [*setting_notes(row), *(["control"] if row.get("role") == "control" else []), *(["dominated"] if dominated else [])]
+    some = 0 < (row.get("kept_base") or 0) < row["n_runs"]  # where it is all of them, the setting says so
+    kept = [f"kept the base model: {row['kept_base']} of {row['n_runs']}"] if some else []
+    marks = [word for word, holds in (("control", row.get("role") == "control"), ("dominated", dominated)) if holds]
+    notes = [*setting_notes(row), *kept, *marks]
     class_ = "failed" if row.get("collapsed") else "dominated-row" if dominated else ""
     return TableRow(plain_label(row), notes, class_, cells)
 
@@ -200,7 +206,8 @@ def difference_cell(row: Row, metric: Mapping[str, Any], compared: Mapping[str, 
         "" if wins is None or losses is None else f"{wins} won, {losses} lost",
         note_of(found.reason, notes),
     )
-    class_ = "" if row.get("collapsed") else told(metric.get("direction") or 0, found)  # a failure gets no credit
+    failed = row.get("collapsed") or compared.get("collapsed")  # a failure gets no credit, nor what is better than one
+    class_ = "" if failed else told(metric.get("direction") or 0, found)
     return Cell(signed(found.value), lines, found.value, class_)
 
 
@@ -230,13 +237,13 @@ def number_cell(value: float | None) -> Cell:
 
 
 def run_name(run: Mapping[str, Any]) -> str:
-    """Seed and fold of a run, in words.
+    """Seed and split of a run, in words.
 
-    >>> run_name({"seed": 2, "split_seed": 0, "folder": "3"}), run_name({"folder": "3"})
-    ('seed 2, fold 0', 'run 3')
+    >>> run_name({"seed": 2, "split_seed": 0, "folder": "3"}), run_name({"folder": "3", "kept_base": True})
+    ('seed 2, split 0', 'run 3 (kept the base model)')
     """
-    parts = [f"{word} {run[key]}" for key, word in (("seed", "seed"), ("split_seed", "fold")) if run.get(key) is not None]
-    return ", ".join(parts) or f"run {run.get('folder')}"
+    parts = [f"{word} {run[key]}" for key, word in (("seed", "seed"), ("split_seed", "split")) if run.get(key) is not None]
+    return (", ".join(parts) or f"run {run.get('folder')}") + (" (kept the base model)" if run.get("kept_base") else "")
 
 
 def safe_link(href: str | None) -> str | None:

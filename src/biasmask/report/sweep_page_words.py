@@ -1,13 +1,10 @@
-"""What a comparison shows, in plain words: which methods differ from the base model, the reference, and a random mask."""
+"""What a comparison shows, in plain words: which methods differ from the base model, the reference, and their random controls."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import mean, stdev
 from typing import Any
 
-from scipy.stats import t as student
-
+from biasmask.metrics.run_statistics import smallest_p
 from biasmask.report.formats import interval, number, percent, signed
 from biasmask.report.plot_pareto import label_of, short_name
 from biasmask.report.run_folder import Estimate
@@ -66,7 +63,7 @@ def sweep_verdict(content: Mapping[str, Any], comparison: Mapping[str, Any], tes
         return SweepVerdict("collapsed", f"Every method collapsed: no {gap} here says anything about fairness.", sentences)
     headline = base_words(against_base, gap, float(content.get("confidence") or 0.95))
     sentences += reference_words(comparison, test_set, sound, rows)
-    sentences += control_words(comparison, test_set, sound)
+    sentences += control_words(test_set, sound, rows)
     sentences += quality_words(test_set, sound)
     sentences += run_words(test_set, sound)
     return SweepVerdict(state_of(against_base), headline, sentences)
@@ -110,18 +107,19 @@ def state_of(split: Split) -> str:
 
 
 def base_words(split: Split, gap: str, confidence: float) -> str:
-    if not (split.smaller or split.larger):
-        if not split.unclear:
-            return f"No difference of the {gap} from the base model can be told: {names(split.untold)} without an interval."
-        return f"No method is distinguishable from chance: none changes the base model's {gap} by more than its interval allows."
-    parts = []
-    if split.smaller:
-        parts.append(f"smaller than the base model's with {listed(split.smaller)}")
-    if split.larger:
-        parts.append(f"larger with {listed(split.larger)}")
-    text = f"The {gap} is {'; '.join(parts)} ({percent(confidence, 0)} intervals of the paired difference)."
-    if split.unclear:
-        text += f" Not distinguishable from the base model: {names(split.unclear)}."
+    """The headline; it says of how many intervals it speaks, since none of them is corrected for the others."""
+    told = len(split.smaller) + len(split.larger)
+    many = told + len(split.unclear)
+    counted = f"{told} of {many} intervals of the paired difference leave out 0; {percent(confidence, 0)}, uncorrected"
+    if not many:
+        return f"No difference of the {gap} from the base model can be told: {names(split.untold)} without an interval."
+    if told:
+        parts = [f"smaller than the base model's with {listed(split.smaller)}"] if split.smaller else []
+        parts += [f"larger with {listed(split.larger)}"] if split.larger else []
+        text = f"The {gap} is {'; '.join(parts)} ({counted})."
+        text += f" Not distinguishable from the base model: {names(split.unclear)}." if split.unclear else ""
+    else:
+        text = f"No method's {gap} is distinguishable from the base model's ({counted})."
     return text + (f" Not told, for want of an interval: {names(split.untold)}." if split.untold else "")
 
 
@@ -130,40 +128,27 @@ def reference_words(
 ) -> list[str]:
     reference = comparison.get("reference")
     others = [row for row in sound if row["id"] != reference]
-    if reference not in rows or not others:
-        return []
-    return against_words(
-        short_name(rows[reference]), split_rows(others, lambda row: difference(test_set, row["id"], "vs_reference"))
-    )
+    return against_row(rows[str(reference)], others, test_set, "vs_reference") if reference in rows and others else []
 
 
-def control_words(comparison: Mapping[str, Any], test_set: Mapping[str, Any], sound: Sequence[Row]) -> list[str]:
-    """Ours against each control, such as a random mask; by a Student interval over the runs that both have."""
-    ours = [row for row in sound if row.get("role") == "ours"]
-    said = []
-    for control in (row for row in sound if row.get("role") == "control"):
-        pair = split_rows(ours, lambda row, other=control: over_runs(test_set, row, other))
-        said += against_words(short_name(control), pair, " (Student interval over runs)")
-    return said
+def control_words(test_set: Mapping[str, Any], sound: Sequence[Row], rows: Mapping[str, Row]) -> list[str]:
+    """Ours against the same at random places, one sentence a control."""
+    found: dict[str, list[Row]] = {}
+    for row in sound:
+        if row.get("control") in rows:
+            found.setdefault(row["control"], []).append(row)
+    return [words for control, own in found.items() for words in against_row(rows[control], own, test_set, "vs_control")]
 
 
-def over_runs(test_set: Mapping[str, Any], row: Row, other: Row, confidence: float = 0.95) -> Estimate:
-    """Mean difference of the gap over the runs that two methods share, with a Student interval; none for a single run."""
-    pair = [values_by_unit(test_set, one) for one in (row, other)]
-    changes = [pair[0][unit] - pair[1][unit] for unit in pair[0] if unit in pair[1]]
-    if len(changes) < 2:
-        return Estimate(reason="fewer than two common runs")
-    half = float(student.ppf((1 + confidence) / 2, len(changes) - 1)) * stdev(changes) / math.sqrt(len(changes))
-    return Estimate(mean(changes), mean(changes) - half, mean(changes) + half)
+def against_row(other: Row, rows: Sequence[Row], test_set: Mapping[str, Any], which: str) -> list[str]:
+    """Rows against one that may itself be a failure, which nothing is gained from beating."""
+    if other.get("collapsed"):
+        of = f"{other['collapsed']} of {other.get('n_runs')} runs"
+        return [f"Against {short_name(other)} no gap is compared: it collapsed in {of}."]
+    return against_words(short_name(other), split_rows(rows, lambda row: difference(test_set, row["id"], which)))
 
 
-def values_by_unit(test_set: Mapping[str, Any], row: Row) -> dict[tuple[Any, Any], float]:
-    values = ((test_set["figures"].get(row["id"]) or {}).get(test_set["gap"]) or {}).get("values") or []
-    pairs = zip(row.get("runs") or [], values, strict=False)
-    return {(run.get("seed"), run.get("split_seed")): float(value) for run, value in pairs if value is not None}
-
-
-def against_words(other: str, split: Split, how: str = "") -> list[str]:
+def against_words(other: str, split: Split) -> list[str]:
     """One sentence on rows against another one."""
     if split.empty:
         return []
@@ -176,7 +161,7 @@ def against_words(other: str, split: Split, how: str = "") -> list[str]:
         parts.append(f"not distinguishable with {names(split.unclear)}")
     if split.untold:
         parts.append(f"not told, for want of an interval, with {names(split.untold)}")
-    return [f"Against {other}{how}, the gap is {'; '.join(parts)}."]
+    return [f"Against {other}, the gap is {'; '.join(parts)}."]
 
 
 def quality_words(test_set: Mapping[str, Any], sound: Sequence[Row]) -> list[str]:
@@ -192,21 +177,47 @@ def quality_words(test_set: Mapping[str, Any], sound: Sequence[Row]) -> list[str
 
 
 def run_words(test_set: Mapping[str, Any], sound: Sequence[Row]) -> list[str]:
-    """What the test over runs can and does show."""
-    found = {}
-    for row in sound:
-        compared = ((test_set["figures"].get(row["id"]) or {}).get(test_set["gap"]) or {}).get("vs_base") or {}
-        found[row["id"]] = compared
+    """What the test over runs can and does show, and where it and the interval don't say the same."""
+    found = {row["id"]: compared_of(test_set, row) for row in sound}
+    what = "splits" if any(one.get("n_clusters") is not None for one in found.values()) else "runs"
+    counts = [int(one.get("n_runs") or 0) if one.get("n_clusters") is None else one["n_clusters"] for one in found.values()]
+    most = max(counts, default=0)
+    if most < 2:
+        return [f"One {what[:-1]} each: nothing is known of the spread between {'splits' if what == 'splits' else 'seeds'}."]
     passed = [row for row in sound if (p := found[row["id"]].get("p_holm")) is not None and p < SIGNIFICANT]
-    if passed:
-        return [f"The sign-flip test over runs agrees (p below {SIGNIFICANT} after Holm's correction) for {names(passed)}."]
-    runs = max((int(one.get("n_runs") or 0) for one in found.values()), default=0)
-    if runs < 2:
-        return ["One run each: nothing is known of the spread between seeds."]
-    least = 2 / 2**runs
-    if least * len(sound) >= SIGNIFICANT:  # the strongest of Holm's comparisons is multiplied by their number
-        return [f"The sign-flip test over {runs} runs can't show a difference here: its smallest p is {number(least)}."]
-    return [f"The sign-flip test over {runs} runs shows no difference from the base model (p below {SIGNIFICANT}, Holm)."]
+    agree = [row for row in passed if leaves_out_zero(found[row["id"]])]
+    tested = [row for row in sound if found[row["id"]].get("p_holm") is not None]
+    if not tested:
+        return []
+    least = smallest_p(most)
+    if not passed and least * len(tested) >= SIGNIFICANT:  # the strongest of Holm's comparisons is multiplied by their number
+        return [f"The sign-flip test over {most} {what} can't show a difference here: its smallest p is {number(least)}."]
+    if not passed and not any(leaves_out_zero(found[row["id"]]) for row in tested):
+        return [f"The sign-flip test over {most} {what} shows no difference from the base model (p below {SIGNIFICANT}, Holm)."]
+    said = []
+    if agree:
+        said.append(f"The sign-flip test over {what} agrees (p below {SIGNIFICANT} after Holm's correction) for {names(agree)}.")
+    test = f"the sign-flip test over {what}"
+    if others := [row for row in passed if row not in agree]:
+        said.append(f"The two disagree for {names(others)}: {test} shows a difference, the interval none.")
+    if others := [row for row in tested if row not in passed and leaves_out_zero(found[row["id"]])]:
+        said.append(f"The two disagree for {names(others)}: the interval leaves out 0, and {test} shows no difference.")
+    return said
+
+
+def compared_of(test_set: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
+    """The difference of a row's gap from the base model; empty where there is none."""
+    return ((test_set["figures"].get(row["id"]) or {}).get(test_set["gap"]) or {}).get("vs_base") or {}
+
+
+def leaves_out_zero(compared: Mapping[str, Any]) -> bool:
+    """Whether the interval lies on the side of 0 that the difference lies on.
+
+    >>> leaves_out_zero({"value": -0.1, "low": -0.2, "high": -0.05}), leaves_out_zero({"value": 0.1, "low": -0.2, "high": -0.05})
+    (True, False)
+    """
+    found = Estimate.from_json(dict(compared))
+    return found.has_interval and ((found.value < 0 and found.high < 0) or (found.value > 0 and found.low > 0))
 
 
 def failure_words(failed: Sequence[Row]) -> str:

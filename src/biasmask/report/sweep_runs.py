@@ -1,9 +1,11 @@
 """Finished runs below a sweep's folders, sorted into comparisons: same question, several methods, each over several runs."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
@@ -11,7 +13,8 @@ from pyarrow import ArrowException
 from pyarrow.parquet import read_metadata
 
 from biasmask.errors import StoreError
-from biasmask.report.run_folder import RunFolder, first_line, load_run_folder, read_json
+from biasmask.metrics.attribute_means import mean_keys
+from biasmask.report.run_folder import Estimate, RunFolder, first_line, load_run_folder, read_json
 from biasmask.report.setting_words import setting_words
 from biasmask.report.text_folder import TextRun
 from biasmask.report.text_verdict import find_collapse
@@ -35,8 +38,9 @@ class SweepRun:
     folder: RunFolder
     config: Mapping[str, Any]  # dotted key -> value
     typed: tuple[str, ...]  # keys on the command line
-    levelling_down: int
+    levelling_down: int  # on the run's own test set, over the debiased attributes
     collapse: str | None
+    kept_base: bool = False  # a selection rule kept the base model: its figures stand for the run's
 
     @property
     def run(self) -> dict[str, Any]:
@@ -53,8 +57,7 @@ class SweepRun:
     @property
     def attributes(self) -> tuple[str, ...]:
         """The debiased attributes, the main one first."""
-        named = self.run.get("attributes") or [self.run.get("attribute")]
-        return tuple(str(name) for name in named if name)
+        return debiased(self.run)
 
     @property
     def question(self) -> tuple[Any, ...]:
@@ -76,6 +79,11 @@ class SweepRun:
     def stages(self) -> list[dict[str, Any]]:
         """Stages after the baseline."""
         return [stage for stage in self.folder.stages if stage.get("stage") != "baseline"]
+
+
+def debiased(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """The debiased attributes of run.json."""
+    return tuple(str(name) for name in about.get("attributes") or [about.get("attribute")] if name)
 
 
 def is_free(key: str) -> bool:
@@ -101,6 +109,10 @@ class Candidate:
     @property
     def collapsed(self) -> int:
         return sum(run.collapse is not None for run in self.runs.values())
+
+    @property
+    def kept_base(self) -> int:
+        return sum(run.kept_base for run in self.runs.values())
 
 
 @dataclass(frozen=True)
@@ -183,14 +195,34 @@ def read_run(path: Path, name: str) -> SweepRun | None:
         for file in (path / "predictions").glob("*.parquet"):
             read_metadata(file)  # of a file that was cut off it fails
         config = flatten(without_paths(yaml.safe_load(folder.texts["config.yaml"]) or {}))
-        lost = read_json(path / "metrics.json").get("levelling_down") or []
+        lost = levelled(read_json(path / "metrics.json").get("levelling_down") or [], debiased(about))
+        add_means(folder, debiased(about))
         collapse = find_collapse(TextRun(folder, {}, folder.blocks)) if about.get("family") == "text" else about.get("collapsed")
         if "ckpt_path" in config:
             return None
     except (yaml.YAMLError, ArrowException, OSError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise StoreError(f"damaged: {first_line(error)}; run it again") from error
     typed = [line.lstrip("+~").partition("=")[0] for line in folder.texts["overrides.txt"].splitlines() if "=" in line]
-    return SweepRun(name, folder, config, tuple(typed), len(lost), str(collapse) if collapse else None)
+    return SweepRun(name, folder, config, tuple(typed), lost, str(collapse) if collapse else None)
+
+
+def levelled(entries: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> int:
+    """How many rates of debiased attributes' groups got worse on the run's own test set, without its classes one by one.
+
+    >>> levelled([{"split": "test", "attribute": "age"}, {"split": "clinic", "attribute": "age"}], ["age"])
+    1
+    """
+    return sum(entry.get("split", "test") == "test" and entry.get("attribute") in attributes for entry in entries)
+
+
+def add_means(folder: RunFolder, attributes: Sequence[str]) -> None:
+    """Give a run that debiases several attributes the mean of their gaps; it is undefined where one of them is."""
+    for figures in folder.estimates.values():
+        for key, parts in mean_keys(figures, attributes).items():
+            own = [figures[part] for part in parts]
+            reason = next((one.reason for one in own if one.reason), None)
+            value = fmean(one.value for one in own) if all(one.defined for one in own) else math.nan
+            figures[key] = Estimate(value, n=own[0].n, n_positive=own[0].n_positive, reason=reason)
 
 
 def without_paths(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,26 +1,28 @@
 """One candidate of each method, chosen by a rule on validation rows: no test row is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import Any
 
-import pandas as pd
+import torch
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from biasmask.errors import ConfigError
 from biasmask.metrics.evaluation import evaluate_predictions
+from biasmask.metrics.overall import score_spread
 from biasmask.metrics.selection_rules import SPLIT, Candidate, SelectionRule
-from biasmask.report.run_folder import MetricKey
+from biasmask.metrics.validation_figures import summarised
+from biasmask.report.sweep_budget import budget_of, budget_words
 from biasmask.report.sweep_figures import Side, plain
 from biasmask.report.sweep_runs import Candidate as MethodRuns
-from biasmask.report.sweep_runs import RunComparison, SweepRun, Unit
-from biasmask.report.sweep_table import budget_of
+from biasmask.report.sweep_runs import RunComparison, Unit
 
 PER = ("method", "run")
+KEPT_BASE = "kept the base model"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def load_rule(folder: Path, name: str, per: str = PER[0]) -> NamedRule:
     Args:
         folder: of the YAML files.
         name: file name without ending.
-        per: `method`: one candidate for all runs, by the mean over them; `run`: one for each seed and fold.
+        per: `method`: one candidate for all runs, by the mean over them; `run`: one for each seed and split.
 
     Raises:
         ConfigError: no such rule, or it can't be made.
@@ -61,8 +63,9 @@ def load_rule(folder: Path, name: str, per: str = PER[0]) -> NamedRule:
 def select(comparison: RunComparison, rule: NamedRule) -> tuple[RunComparison, list[dict[str, Any]]]:
     """Keep one candidate of each method and budget.
 
-    A budget is a share of the debias split and a number of epochs: more of it is no setting to choose. A candidate of which a run
-    collapsed, or with fewer runs than another one, can't be chosen.
+    A budget is a share of the debias split and the epochs that are configured: more of it is no setting to choose. A candidate of
+    which a run collapsed, or without a run that another one has, can't be chosen. Where the rule keeps the base model, its own
+    predictions stand for the method's: leaving such runs out would leave the method's lucky ones.
 
     Returns:
         The comparison with the chosen candidates, and for each choice all candidates with their validation figures.
@@ -73,23 +76,36 @@ def select(comparison: RunComparison, rule: NamedRule) -> tuple[RunComparison, l
     groups: dict[tuple[str, str], list[MethodRuns]] = {}
     for candidate in comparison.candidates:
         groups.setdefault((candidate.method, repr(budget_of(candidate))), []).append(candidate)
+    methods = [method for method, _ in groups]
     kept: list[MethodRuns] = []
     selections, notes = [], list(comparison.notes)
-    for own in groups.values():
+    for (method, _), own in groups.items():
         if len(own) == 1:
             kept += own
             continue
         choices = [choose(own, rule, units) for units in unit_sets(own, rule.per)]
         selections += [content for content, _ in choices]
         found = [chosen for _, chosen in choices if chosen is not None]
-        if not found:
-            notes.append(f"{own[0].label}: {rule.name} keeps the base model, and the method has no row")
-        elif rule.per == PER[0]:
-            kept.append(found[0])
-        else:
-            runs = {unit: run for chosen in found for unit, run in chosen.runs.items()}
-            kept.append(replace(found[0], id=own[0].method, setting="chosen run by run", runs=runs))
+        if len(found) < len(choices):
+            notes.append(f"{own[0].label}: nothing chosen by {rule.name}: no run is common to all candidates")
+            kept += own
+            continue
+        row = joined(found, comparison.units, budget_words(own[0]) if methods.count(method) > 1 else "", rule.per)
+        kept.append(row)
+        if row.kept_base:
+            of = f"in {row.kept_base} of {len(row.runs)} runs" if row.kept_base < len(row.runs) else "in all runs"
+            notes.append(f"{row.label}: {rule.name} keeps the base model {of}, and its figures stand there")
     return replace(comparison, candidates=tuple(kept), notes=tuple(notes)), selections
+
+
+def joined(found: Sequence[MethodRuns], units: Sequence[Unit], budget: str, per: str) -> MethodRuns:
+    """The row that choices make: the chosen candidate; run by run, or where it is the base model, under the method's own name."""
+    if per == PER[0] and not found[0].kept_base:
+        return found[0]
+    runs = {unit: run for chosen in found for unit, run in chosen.runs.items()}
+    setting = ", ".join(part for part in (budget, KEPT_BASE if per == PER[0] else "chosen run by run") if part)
+    id_ = f"{found[0].method}[{budget}]" if budget else found[0].method
+    return replace(found[0], id=id_, setting=setting, runs={unit: runs[unit] for unit in units if unit in runs})
 
 
 def unit_sets(candidates: Sequence[MethodRuns], per: str) -> list[list[Unit]]:
@@ -98,56 +114,71 @@ def unit_sets(candidates: Sequence[MethodRuns], per: str) -> list[list[Unit]]:
     return [units] if per == PER[0] else [[unit] for unit in units]
 
 
+def compared_units(candidates: Sequence[MethodRuns], units: Sequence[Unit]) -> list[Unit]:
+    """The units that candidates are compared on: all where a candidate has them all, else those that every one has."""
+    if any(set(units) <= set(candidate.runs) for candidate in candidates):
+        return list(units)
+    return [unit for unit in units if all(unit in candidate.runs for candidate in candidates)]
+
+
 def choose(candidates: Sequence[MethodRuns], rule: NamedRule, units: Sequence[Unit]) -> tuple[dict[str, Any], MethodRuns | None]:
-    """One choice: its record, and the candidate with these units alone; None where the base model is kept."""
+    """One choice: its record, and the candidate with these units alone, or the base model of them.
+
+    Returns:
+        None for the candidate where there is no unit to compare them on.
+    """
     own = [replace(c, runs={unit: run for unit, run in c.runs.items() if unit in units}) for c in candidates]
     own = [candidate for candidate in own if candidate.runs]
-    most = max(len(candidate.runs) for candidate in own)
-    able = [candidate for candidate in own if not candidate.collapsed and len(candidate.runs) == most]
-    figures = {candidate.id: mean_figures(Side(candidate.runs)) for candidate in own}
-    base = mean_figures(Side(own[0].runs, is_base=True))
-    choice = rule.choose([Candidate(c.id, figures[c.id]) for c in able], Candidate("base", base)) if able else None
+    compared = compared_units(own, units)
+    one_each = {unit: run for candidate in reversed(own) for unit, run in candidate.runs.items()}
+    base = validation_candidate("base", Side({unit: one_each[unit] for unit in compared}, is_base=True))
+    seen = {c.id: validation_candidate(c.id, Side({u: c.runs[u] for u in compared if u in c.runs})) for c in own}
+    able = [c for c in own if why_not(c, compared) is None and compared]
+    choice = rule.choose([seen[c.id] for c in able], base) if able else None
     chosen = able[choice.index] if choice is not None and choice.index is not None else None
-    reason = choice.reason if choice is not None else "every candidate collapsed in a run: the base model is kept"
+    reason = choice.reason if choice is not None else "every candidate collapsed or lacks a run: the base model is kept"
     refused = choice.refused if choice is not None else {}
     record = {
-        "method": own[0].method, "label": own[0].label, "rule": rule.name, "reason": reason,
-        "units": [{"seed": unit[0], "split_seed": unit[1]} for unit in units], "chosen": None if chosen is None else chosen.id,
+        "method": own[0].method, "label": own[0].label, "rule": rule.name,
+        "reason": reason if compared else "no run is common to all candidates",
+        "units": [{"seed": unit[0], "split_seed": unit[1]} for unit in compared], "chosen": None if chosen is None else chosen.id,
         "front": list(choice.front) if choice is not None else [],
         "candidates": [
             {
-                "id": c.id, "setting": c.setting, "figures": {key: plain(value) for key, value in figures[c.id].items()},
+                "id": c.id, "setting": c.setting, "figures": {key: plain(value) for key, value in seen[c.id].figures.items()},
                 "n_runs": len(c.runs), "collapsed": c.collapsed, "chosen": c is chosen,
-                "refused": refused.get(c.id) or why_not(c, most),
+                "refused": refused.get(c.id) or why_not(c, compared),
             }
             for c in own
         ],
-        "base": {key: plain(value) for key, value in base.items()},
+        "base": {key: plain(value) for key, value in base.figures.items()},
     }  # fmt: skip
-    return record, chosen
+    if not compared:
+        return record, None
+    kept = {unit: replace(run, kept_base=True, collapse=None, levelling_down=0) for unit, run in one_each.items()}
+    return record, chosen or replace(own[0], runs=kept)
 
 
-def why_not(candidate: MethodRuns, most: int) -> str | None:
+def why_not(candidate: MethodRuns, units: Sequence[Unit]) -> str | None:
+    """Why a candidate can't be chosen whatever its figures are."""
     if candidate.collapsed:
         return f"collapsed: {candidate.collapsed} of {len(candidate.runs)} runs"
-    return f"{len(candidate.runs)} of {most} runs" if len(candidate.runs) < most else None
+    lost = [unit for unit in units if unit not in candidate.runs]
+    words = [f"seed {seed}" + ("" if split is None else f", split {split}") for seed, split in lost]
+    return f"no run of {'; '.join(words)}" if lost else None
 
 
-def mean_figures(side: Side) -> dict[str, float]:
-    """Figures of the validation rows, the mean over runs; gaps are the mean over the debiased attributes."""
-    found = [
-        val_figures(run, frame, threshold, side.groups)
-        for run, frame, threshold in zip(side.runs.values(), side.frames(SPLIT) or [], side.thresholds, strict=True)
-    ]
-    return {key: mean(own[key] for own in found) for key in found[0] if all(key in own for own in found)}
+def validation_candidate(name: str, side: Side) -> Candidate:
+    """A candidate with its figures on the validation rows, the mean over runs: those of `summarised`, and the scores' spread.
 
-
-def val_figures(run: SweepRun, frame: pd.DataFrame, threshold: Any, groups: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
-    """What rules look at: figures of the whole split, gaps, and the spread of the scores (for collapse)."""
-    values: dict[str, list[float]] = {}
-    for key, entry in evaluate_predictions(frame, groups, threshold, SPLIT, n_bootstrap=0).items():
-        parts = MetricKey.parse(key)
-        if parts.split == SPLIT and parts.group is None and parts.attribute in (None, *run.attributes):
-            values.setdefault(parts.metric, []).append(entry.value)
-    scores = frame[[column for column in frame if column == "score" or str(column).startswith("score:")]]
-    return {name: mean(own) for name, own in values.items()} | {"score_std": float(scores.std(ddof=0).mean())}
+    A figure that is undefined in one run is undefined: a mean over the other runs would be one over other runs than its rivals'.
+    """
+    split = SPLIT  # names the frames, begins the keys, and is what the candidate carries
+    found = []
+    for run, frame, threshold in zip(side.runs.values(), side.frames(split) or [], side.thresholds, strict=True):
+        entries = evaluate_predictions(frame, side.groups, threshold, split, n_bootstrap=0)
+        figures = summarised({key: entry.value for key, entry in entries.items()}, run.attributes, split)
+        columns = [column for column in frame if column == "score" or str(column).startswith("score:")]
+        found.append({**figures, "score_std": score_spread(torch.tensor(frame[columns].to_numpy()).squeeze(1))})
+    keys = found[0] if found else {}
+    return Candidate(name, {key: fmean(own[key] for own in found) for key in keys}, split)

@@ -1,14 +1,18 @@
 """The content of a comparison of runs, from which every format of it is made: rows, figures, budget, Pareto set."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from biasmask.metrics.attribute_means import mean_name
 from biasmask.metrics.seed_comparison import holm
 from biasmask.report.run_folder import TRAINING_SPLITS, MetricKey
+from biasmask.report.sweep_budget import cost_of, costs_of, curves, side_by_side
 from biasmask.report.sweep_columns import Columns, columns_of
-from biasmask.report.sweep_figures import TEXT, Draws, Side, average, compare, figure_name, plain, summarize
+from biasmask.report.sweep_controls import control_of
+from biasmask.report.sweep_figures import AGAINST, TEXT, Draws, Side, compare, figure_name, plain, summarize
+from biasmask.report.sweep_order import order_of
 from biasmask.report.sweep_runs import Candidate, RunComparison, SweepRun, Unit
 
 SCHEMA = 1
@@ -35,15 +39,25 @@ def build_comparison(
         Plain JSON values; undefined is None, with a reason.
     """
     first = comparison.first
+    ids = ["base", *(candidate.id for candidate in comparison.candidates)]
+    assert len(set(ids)) == len(ids), f"two rows of one id: {ids}"
+    splits = {unit[1] for unit in comparison.units}
+    draws = replace(draws, by_split=len(splits) > 1)
     base = Side(comparison.base, is_base=True)
     sides = {candidate.id: Side(candidate.runs) for candidate in comparison.candidates}
     other = find_reference(comparison.candidates, reference)
-    notes = list(comparison.notes)
+    controls = {candidate.id: control_of(candidate, comparison.candidates) for candidate in comparison.candidates}
+    against = {
+        "vs_base": {row: Side(side.runs, is_base=True) for row, side in sides.items()},
+        "vs_reference": {row: sides[other] for row in sides if other is not None and row != other},
+        "vs_control": {row: sides[control] for row, control in controls.items() if control is not None},
+    }
+    notes = [*comparison.notes, *side_by_side(comparison.candidates, first.family != TEXT)]
     if reference and other is None:
         notes.append(f"no single method `{reference}` in this comparison: nothing is compared with it")
     test_sets = []
     for name in names_of_test_sets(comparison):
-        figures, intervals = figures_of(base, sides, name, other, draws)
+        figures, intervals = figures_of(base, sides, name, against, draws)
         keys = dict.fromkeys(key.split("/")[0] for own in figures.values() for key in own)
         for key in [TEXT] if name == TEXT else keys:
             own = {
@@ -52,15 +66,19 @@ def build_comparison(
             }
             columns = columns_of(first, key, own, metrics)
             test_sets.append(ranked_rows(key, columns, own, intervals, comparison.candidates))
-    rows = [base_row(comparison), *(candidate_row(candidate, comparison.units) for candidate in comparison.candidates)]
+    rows = [base_row(comparison)]
+    rows += [candidate_row(one, comparison.units, controls[one.id]) for one in comparison.candidates]
     order = test_sets[0]["order"] if test_sets else []
     rows.sort(key=lambda row: order.index(row["id"]) if row["id"] in order else len(order))
     notes += [
         f"{row['label']}{', ' + row['setting'] if row['setting'] else ''}: {row['n_runs']} of {row['n_units']} runs"
         for row in rows if row["missing"]
     ]  # fmt: skip
+    if any(own["gap"].endswith(f"/{mean_name(first.attributes)}") for own in test_sets):
+        notes.append(f"rows are ordered and drawn by the mean gap over {' and '.join(first.attributes)}")
     return {
         **about(first), "units": [unit_words(unit) for unit in comparison.units], "reference": other, "notes": notes,
+        "clusters": {"name": "split", "n": len(splits)} if draws.by_split else None,
         "rows": rows, "test_sets": test_sets, "selection": [], "curves": curves(comparison.candidates),
     }  # fmt: skip
 
@@ -95,18 +113,23 @@ def names_of_test_sets(comparison: RunComparison) -> list[str]:
 
 
 def figures_of(
-    base: Side, sides: Mapping[str, Side], name: str, reference: str | None, draws: Draws
+    base: Side, sides: Mapping[str, Side], name: str, against: Mapping[str, Mapping[str, Side]], draws: Draws
 ) -> tuple[dict[str, Content], str]:
-    """row -> key -> figure, with the differences to the base model and to the reference, and the kind of interval."""
+    """row -> key -> figure, with the differences to other rows, and the kind of interval.
+
+    Args:
+        base: the base models of all units.
+        sides: row -> its models.
+        name: of the test set.
+        against: `vs_base` and so on -> row -> the models that this one is compared with.
+        draws: how intervals are made.
+    """
     figures, intervals = {}, set()
     for row, side in {"base": base, **sides}.items():
         figures[row], kind = summarize(side, name, draws)
         intervals |= {kind} if figures[row] else set()
-    against = {"vs_base": {row: compare(Side(side.runs, is_base=True), side, name, draws) for row, side in sides.items()}}
-    if reference is not None:
-        others = {row: side for row, side in sides.items() if row != reference}
-        against["vs_reference"] = {row: compare(sides[reference], side, name, draws) for row, side in others.items()}
-    for which, found in against.items():
+    for which in AGAINST:
+        found = {row: compare(other, sides[row], name, draws) for row, other in against[which].items()}
         adjust(found)
         for row, entries in found.items():
             for key, entry in entries.items():
@@ -128,35 +151,13 @@ def ranked_rows(
 ) -> Content:
     """One test set, or one class of it: its columns, and the order and the Pareto set of the rows."""
     name, _, kind = key.partition(":")
-    failed = {candidate.id for candidate in candidates if candidate.collapsed}
-    places = {row: place_of(own, columns) for row, own in figures.items()}
-    measured = {row: place for row, place in places.items() if all(map(math.isfinite, place)) and row not in failed}
-    dominated = [row for row in figures if row in measured and any(beats(other, measured[row]) for other in measured.values())]
-    rows = [row for row in figures if row != "base"]
-    rows.sort(key=lambda row: (row in failed, not math.isfinite(places[row][0]), *places[row]))
     seen = figures["base"].get(columns.quality, {})
     return {
         "key": key, "name": name, "class": kind or None, "n": seen.get("n"), "n_positive": seen.get("n_positive"),
-        "interval": interval, "gap": columns.gap, "quality": columns.quality,
+        "interval": interval, "gap": columns.gap, "quality": columns.quality, "compared": columns.compared,
         "metrics": [column(metric) for metric in columns.shown], "group_metrics": [group_column(m) for m in columns.groups],
-        "order": ["base", *rows], "dominated": dominated, "front": [row for row in measured if row not in dominated],
-        "figures": figures,
+        **order_of(figures, columns, candidates), "figures": figures,
     }  # fmt: skip
-
-
-def place_of(figures: Content, columns: Columns) -> tuple[float, float]:
-    """(mean gap, minus mean quality): smaller is better in both."""
-    gap, quality = (figures.get(key, {}).get("mean") for key in (columns.gap, columns.quality))
-    return math.nan if gap is None else gap, math.nan if quality is None else -quality
-
-
-def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether a place is as good in both and better in one.
-
-    >>> beats((0.1, -0.9), (0.2, -0.9)), beats((0.1, -0.8), (0.2, -0.9))
-    (True, False)
-    """
-    return one != other and one[0] <= other[0] and one[1] <= other[1]
 
 
 def column(key: str) -> Content:
@@ -182,48 +183,35 @@ def unit_words(unit: Unit) -> Content:
 def base_row(comparison: RunComparison) -> Content:
     runs = [
         {**unit_words(unit), "folder": run.name, "collapsed": False, "collapse": None, "seconds": None, "reused": [],
-         "levelling_down": 0}
+         "levelling_down": 0, "kept_base": False}
         for unit, run in comparison.base.items()
     ]  # fmt: skip
     return {
-        "id": "base", "role": "base", "method": "base", "label": "base model", "setting": "", "runs": runs,
-        "n_runs": len(runs), "n_units": len(runs), "missing": [], "collapsed": 0, "needs_attribute": False, "epochs": 0,
-        "seconds": 0.0, "reused": False, "debias_share": None, "edited": 0.0, "parameters": None, "levelling_down": [],
+        "id": "base", "role": "base", "method": "base", "label": "base model", "setting": "", "control": None, "runs": runs,
+        "n_runs": len(runs), "n_units": len(runs), "missing": [], "collapsed": 0, "kept_base": 0, "needs_attribute": False,
+        "epochs": 0, "epochs_allowed": 0, "epochs_reason": None, "seconds": 0.0, "reused": False, "debias_share": None,
+        "edited": 0.0, "parameters": None, "levelling_down": [],
     }  # fmt: skip
 
 
-def candidate_row(candidate: Candidate, units: Sequence[Unit]) -> Content:
+def candidate_row(candidate: Candidate, units: Sequence[Unit], control: str | None) -> Content:
     """What a method is, what it cost, and how its runs ended."""
     runs, first = list(candidate.runs.values()), candidate.first
     costs = [cost_of(run) for run in runs]
     return {
         "id": candidate.id, "role": role_of(candidate.method), "method": candidate.method, "label": candidate.label,
-        "setting": candidate.setting,
+        "setting": candidate.setting, "control": control,
         "runs": [
             {**unit_words(unit), "folder": run.name, "collapsed": run.collapse is not None, "collapse": run.collapse,
-             "seconds": cost["seconds"], "reused": cost["reused"], "levelling_down": run.levelling_down}
+             "seconds": cost["seconds"], "reused": cost["reused"], "levelling_down": run.levelling_down,
+             "kept_base": run.kept_base}
             for (unit, run), cost in zip(candidate.runs.items(), costs, strict=True)
         ],
         "n_runs": len(runs), "n_units": len(units), "missing": [unit_words(u) for u in units if u not in candidate.runs],
-        "collapsed": candidate.collapsed, "needs_attribute": bool(first.run.get("needs_attribute")),
-        "epochs": average([cost["epochs"] for cost in costs]), "seconds": average([cost["seconds"] for cost in costs]),
-        "reused": any(cost["reused"] for cost in costs), "debias_share": first.config.get("data.debias_share"),
-        "edited": average([cost["edited"] for cost in costs]), "parameters": costs[0]["parameters"],
+        "collapsed": candidate.collapsed, "kept_base": candidate.kept_base,
+        "needs_attribute": bool(first.run.get("needs_attribute")), **costs_of(candidate),
         "levelling_down": [run.levelling_down for run in runs],
     }  # fmt: skip
-
-
-def cost_of(run: SweepRun) -> Content:
-    """Epochs, seconds and edited entries of the stages after the baseline."""
-    stages = run.stages
-    sizes = [int(stage["parameters"]) for stage in stages if stage.get("parameters")]
-    return {
-        "epochs": sum(stage.get("epochs") or 0 for stage in stages) if stages else None,
-        "seconds": sum(float(stage.get("seconds") or 0) for stage in stages) if stages else None,
-        "edited": sum(stage.get("edited") or 0 for stage in stages) if stages else None,
-        "parameters": max(sizes) if sizes else None,
-        "reused": [str(stage.get("stage")) for stage in stages if stage.get("reused")],
-    }
 
 
 def role_of(method: str) -> str:
@@ -235,22 +223,3 @@ def role_of(method: str) -> str:
     if method.startswith(CONTROL):
         return "control"
     return "ours" if method.startswith(OURS) and method != AS_PUBLISHED else "rival"
-
-
-def curves(candidates: Sequence[Candidate]) -> list[Content]:
-    """Budgets that were swept: for each method the candidates that differ in the share of the data or the epochs alone."""
-    found = []
-    for method in dict.fromkeys(candidate.method for candidate in candidates):
-        own = [candidate for candidate in candidates if candidate.method == method]
-        for x, label in (("debias_share", "share of the debias split"), ("epochs", "epochs over the debias split")):
-            points = sorted((budget_of(candidate)[x], candidate.id) for candidate in own if budget_of(candidate)[x] is not None)
-            others = {tuple(value for name, value in budget_of(candidate).items() if name != x) for candidate in own}
-            if len({point[0] for point in points}) == len(own) > 1 and len(others) == 1:
-                values = [{"x": value, "row": row} for value, row in points]
-                found.append({"x": x, "label": label, "method": method, "name": own[0].label, "points": values})
-    return found
-
-
-def budget_of(candidate: Candidate) -> dict[str, Any]:
-    """What a candidate may use: the share of the debias split, and epochs over it."""
-    return {"debias_share": candidate.first.config.get("data.debias_share"), "epochs": cost_of(candidate.first)["epochs"]}

@@ -1,6 +1,7 @@
 """A comparison of runs as tables of texts: what stands in each cell, whatever the format."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from biasmask.report.formats import count, duration, interval, number, signed
 Content = dict[str, Any]
 NONE = "–"
 VALIDATION = ("auroc", "auroc_worst_group", "equalized_odds_mean", "equalized_odds_max", "balanced_accuracy")
-BUDGET = ("epochs", "seconds", "entries edited", "needs the attribute", "collapsed", "groups levelled down")
+BUDGET = ("epochs (done / allowed)", "seconds", "entries edited", "needs the attribute", "collapsed", "groups levelled down")
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,31 @@ def figure_table(comparison: Content, test_set: Content) -> TextTable:
 
 
 def difference_table(comparison: Content, test_set: Content, which: str) -> TextTable:
-    """Paired differences to the base model or to the reference: interval, p of the sign-flip test, wins and losses."""
-    keys = [metric for metric in test_set["metrics"] if metric["key"] in axes_of(test_set)]
-    header = ["", "runs"]
+    """Paired differences to the base model, the reference or each row's control: interval, p, wins and losses."""
+    keys = [metric for metric in test_set["metrics"] if metric["key"] in compared_of(test_set)]
+    header = ["", "splits" if comparison.get("clusters") else "runs"]
     for metric in keys:
         header += [f"change of {metric['label']}", "p (Holm)", "wins : losses"]
     rows = []
     for row in rows_of(comparison, test_set):
         found = [figure(test_set, row, metric["key"]).get(which) for metric in keys]
         if any(found):
-            shared = str(next(difference for difference in found if difference)["n_runs"])
-            rows.append(
-                [name_of(row, test_set), shared, *(cell for difference in found for cell in difference_cells(difference))]
-            )
-    other = "the base model" if which == "vs_base" else label_of(comparison, comparison["reference"])
-    return TextTable(f"Against {other}, run by run", header, rows)
+            against = f" against {label_of(comparison, row['control'])}" if which == "vs_control" else ""
+            name = name_of(row, None if against else test_set) + against
+            shared = str(count_of(next(difference for difference in found if difference)))
+            rows.append([name, shared, *(cell for difference in found for cell in difference_cells(difference))])
+    titles = {
+        "vs_base": "Against the base model, run by run",
+        "vs_reference": f"Against {label_of(comparison, comparison['reference'])}, run by run",
+        "vs_control": "Ours against the same at random places, run by run",
+    }
+    return TextTable(titles[which], header, rows)
+
+
+def count_of(difference: Content) -> int | None:
+    """What interval and p rest on: splits where there are several, else runs."""
+    clusters = difference.get("n_clusters")
+    return difference["n_runs"] if clusters is None else clusters  # type: ignore[no-any-return]
 
 
 def budget_table(comparison: Content) -> TextTable:
@@ -57,8 +68,21 @@ def budget_table(comparison: Content) -> TextTable:
             continue
         needs = "yes" if row["needs_attribute"] else "no"
         ended = [f"{row['collapsed']} of {row['n_runs']}", ", ".join(str(number) for number in row["levelling_down"])]
-        rows.append([name_of(row), runs_of(row), count(row["epochs"]), seconds_of(row), edited_of(row), needs, *ended])
+        rows.append([name_of(row), runs_of(row), epochs_of(row), seconds_of(row), edited_of(row), needs, *ended])
     return TextTable("Budget and failures", ["", "runs", *BUDGET], rows)
+
+
+def epochs_of(row: Content) -> str:
+    """Mean epochs over runs; with those that were allowed, where they differ; `none` for a method that counts none.
+
+    >>> epochs_of({"epochs": 12.5, "epochs_allowed": 20}), epochs_of({"epochs": 20}), epochs_of({"epochs": None})
+    ('12.5 / 20', '20', 'none')
+    """
+    done, allowed = row.get("epochs"), row.get("epochs_allowed")
+    if done is None:
+        return "none"
+    text = count(done) if done == int(done) else number(done, 1)
+    return text if allowed in (None, done) else f"{text} / {count(allowed)}"
 
 
 def selection_table(selection: Content) -> TextTable:
@@ -78,7 +102,10 @@ def selection_table(selection: Content) -> TextTable:
 def units_words(selection: Content) -> str:
     """The run that a choice is for, where it isn't for all."""
     units = selection["units"]
-    return f", seed {units[0]['seed']}" if len(units) == 1 else ""
+    if len(units) != 1:
+        return ""
+    split = units[0].get("split_seed")
+    return f", seed {units[0]['seed']}" + ("" if split is None else f", split {split}")
 
 
 def rows_of(comparison: Content, test_set: Content) -> list[Content]:
@@ -92,16 +119,18 @@ def figure(test_set: Content, row: Content, key: str) -> Content:
     return found
 
 
-def axes_of(test_set: Content) -> tuple[str, ...]:
-    """The figures whose differences stand in the tables: the gap, the quality, and the worst group's."""
+def compared_of(test_set: Content) -> list[str]:
+    """The figures whose differences stand in the tables; a file of an earlier version doesn't name them."""
     worst = [metric["key"] for metric in test_set["metrics"] if "worst_group" in metric["key"]]
-    return test_set["gap"], test_set["quality"], *worst
+    return list(test_set.get("compared") or [test_set["gap"], test_set["quality"], *worst])
 
 
 def name_of(row: Content, test_set: Content | None = None) -> str:
     """A method's label and setting, and what to know before it is read: failures, missing runs, † for dominated."""
     words = ", ".join(part for part in (row["label"], row["setting"]) if part)
     marks = [f"collapsed: {row['collapsed']} of {row['n_runs']}"] if row["collapsed"] else []
+    if 0 < row.get("kept_base", 0) < row["n_runs"]:  # where it is all of them, the setting says so
+        marks.append(f"kept the base model: {row['kept_base']} of {row['n_runs']}")
     if row["missing"]:
         marks.append(f"{row['n_runs']} of {row['n_units']} runs")
     if row["needs_attribute"]:
@@ -176,16 +205,29 @@ def edited_of(row: Content) -> str:
 def notes_of(comparison: Content, test_set: Content, confidence: float) -> list[str]:
     """How to read the tables of a test set."""
     level = f"{100 * confidence:.0f} %"
-    kind = "test rows and runs drawn anew" if test_set["interval"] == "bootstrap" else "Student's, over runs alone"
-    units = comparison["units"]
-    least = (
-        f"the smallest p that {len(units)} runs can give is {2 ** (1 - len(units)):.2g}" if len(units) > 1 else "one run: no p"
-    )
-    lines = [f"± is the standard deviation over runs; intervals are {level}, {kind}. p: exact sign-flip test over runs; {least}."]
+    drawn = clusters_words(comparison)
+    kind = f"test rows and {drawn} drawn anew" if test_set["interval"] == "bootstrap" else f"Student's, over {drawn} alone"
+    n, one, what = len(comparison["units"]), "one run: no p", "runs"
+    if clusters := comparison.get("clusters"):
+        n, what = clusters["n"], f"{clusters['name']}s"
+    least = f"the smallest p that {n} {what} can give is {2 ** (1 - n):.2g}" if n > 1 else one
+    test = f"p: exact sign-flip test over {what}; {least}."
+    lines = [f"± is the standard deviation over runs; intervals are {level}, {kind}. {test}"]
+    if clusters:
+        lines.append("Runs of one split are no independent ones: splits are what is counted, and even they share rows.")
     if test_set["dominated"]:
-        lines.append("† another row is at least as good in gap and in quality, and better in one.")
+        lines.append("† another row without a collapse is at least as good in gap and in quality, and better in one.")
     if any(row["collapsed"] for row in comparison["rows"]):
         lines.append(
             "A run that collapsed to a constant predictor is a failure: it counts as a loss, its method is never ranked first."
         )
+        if "places" in test_set:
+            lines.append("Its method has no p in figures of which less is better, and doesn't count in Holm's correction there.")
+    if any(row["missing"] for row in comparison["rows"]) and "places" in test_set:
+        lines.append("A method without some of the runs is ordered by the base model's mean plus its paired difference.")
     return lines
+
+
+def clusters_words(comparison: Mapping[str, Any]) -> str:
+    """What is drawn anew beside test rows."""
+    return "splits with their runs" if comparison.get("clusters") else "runs"
