@@ -84,6 +84,17 @@ def test_a_model_is_saved_and_loaded_in_both_forms(rendered: api.Images, tmp_pat
         api.load_model(tmp_path / "fair.pt")
 
 
+def test_a_rule_chooses_the_epochs_as_it_does_in_a_run(rendered: api.Images, runner: Runner) -> None:
+    run = runner.rendered("selection=best_auroc")
+    model = api.train(rendered, "test_resnet", epochs=1)
+    fair = api.repair(model, rendered, selection="best_auroc", **STAGES)
+    assert fair.selections.keys() == {"impair", "repair"} == run.read("selection.json").keys()
+    assert fair.selections["repair"]["rule"] == "best_auroc" and len(fair.selections["repair"]["candidates"]) == 2
+    weights = torch.load(run.folder / "debiased_timm.pt", weights_only=True)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in fair.state.weights.items())
+    assert api.repair(model, rendered, **STAGES).selections.get("repair", {}).get("rule") != "best_auroc"
+
+
 def test_a_run_folder_gives_its_debiased_model(rendered: api.Images, runner: Runner) -> None:
     run = runner.rendered()
     model = api.load_model(run.folder)

@@ -29,12 +29,14 @@ class ImageModel:
         state: hyper-parameters and weights.
         records: one for each step.
         history: training curves, a row an epoch and figure.
+        selections: stage -> rule, all candidates with their validation figures, and the choice (docs/selection.md).
         source: file, backbone and further keys of a model without a size of its own: the images decide.
     """
 
     state: ModelState
     records: tuple[StageRecord, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
+    selections: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
     source: tuple[Path, str, dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     def at_size(self, size: int | None) -> "ImageModel":

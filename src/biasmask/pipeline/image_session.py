@@ -34,9 +34,16 @@ class Images:
     warnings: tuple[str, ...] = ()
     opened: dict[int, Context] = field(default_factory=dict, repr=False)
 
-    def config(self, method: str, keys: Mapping[str, Any] | None = None, nodes: tuple[str, ...] = ("debias",)) -> DictConfig:
+    def config(
+        self,
+        method: str,
+        keys: Mapping[str, Any] | None = None,
+        nodes: tuple[str, ...] = ("debias",),
+        selection: str | None = None,
+    ) -> DictConfig:
         """The configuration of a method on these images, with changed keys."""
-        return changed(self.workspace.compose({**self.choices, "debias": method}, self.changes), keys or {}, nodes)
+        choices = {**self.choices, "debias": method, **({"selection": selection} if selection else {})}
+        return changed(self.workspace.compose(choices, self.changes), keys or {}, nodes)
 
     def context(self, size: int, config: DictConfig | None = None) -> Context:
         """The surroundings of a stage, with images of this size."""
@@ -47,7 +54,9 @@ class Images:
             self.warnings = tuple(report.warnings)
             self.opened[size] = context
         seed = self.workspace.seed if config is None else config.seed
-        return replace(self.opened[size], seed=seed, base=None, records=[], history=[])
+        rule = None if config is None else setup.selection_of(config)
+        own: dict[str, Any] = {"records": [], "history": [], "selections": {}}
+        return replace(self.opened[size], seed=seed, base=None, selection=rule, **own)
 
     @property
     def image_size(self) -> int | None:
@@ -170,14 +179,17 @@ def locate(model: ImageModel, data: Images, method: str = "bmft", **keys: Any) -
     return Mask(state.mask, state.mask_info, context.records[-1])
 
 
-def repair(model: ImageModel, data: Images, mask: Mask | None = None, method: str = "bmft", **keys: Any) -> ImageModel:
+def repair(
+    model: ImageModel, data: Images, mask: Mask | None = None, method: str = "bmft", selection: str | None = None, **keys: Any
+) -> ImageModel:
     """Edit only what a mask allows: the stages of a method after `locate`; without a mask all of them.
 
     Args:
         method: a file of configs/debias.
+        selection: a file of configs/selection, the rule that chooses each stage's epoch on `val`; None: what the stages say.
         keys: keys of the method, those of a stage as a dict: impair={"epochs": 3, "optimizer": {"lr": 0.0003}}.
     """
-    config, model = data.config(method, keys), model.at_size(data.image_size)
+    config, model = data.config(method, keys, selection=selection), model.at_size(data.image_size)
     stages, state = list_stages(config.debias), model.state
     if mask is not None:
         only(stages, "locate", method)
@@ -191,7 +203,8 @@ def repair(model: ImageModel, data: Images, mask: Mask | None = None, method: st
         for name, stage in stages.items():
             state = stage.run(name, state, context)
     before = () if mask is None else (mask.record,)
-    return ImageModel(state, (*model.records, *before, *context.records), (*model.history, *context.history))
+    records, history = (*model.records, *before, *context.records), (*model.history, *context.history)
+    return ImageModel(state, records, history, context.selections)
 
 
 def evaluate(models: Mapping[str, ImageModel], data: Images, split: str = "test", **keys: Any) -> pd.DataFrame:
