@@ -42,7 +42,7 @@ test: $(INSTALLED)  ## the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and removed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -o timeout=1800
 
 lint: $(INSTALLED)  ## ruff
 	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff

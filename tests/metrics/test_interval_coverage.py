@@ -59,7 +59,7 @@ def test_intervals_of_many_tables_and_of_runs(simulation: ModuleType, truth: dic
     coverage = {key: float(np.mean(held)) for key, held in hits.items()}
     # Known to be off, and said to be so in docs/metrics.md: gaps whose truth is 0, and a rate of about seven rows.
     off = {key: coverage.pop(key) for key in ("fpr_gap/sex", "equal_opportunity/site", "tpr/site=rare", "change of fpr_gap/sex")}
-    assert off["fpr_gap/sex"] < 0.5 and off["tpr/site=rare"] < 0.9 and off["change of fpr_gap/sex"] > 0.95, off
+    assert off["fpr_gap/sex"] < 0.9 and off["tpr/site=rare"] < 0.9 and off["change of fpr_gap/sex"] > 0.95, off
     del coverage["equalized_odds_mean/sex"]  # half of it is the FPR gap of 0
     assert all(0.90 <= share <= 0.99 for share in coverage.values()), coverage
     hits, of_runs = {}, simulation.truth_of_runs(0.1)

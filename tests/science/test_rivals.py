@@ -17,7 +17,7 @@ from biasmask.methods.fairprune import pruning_scores, saliency, smallest_scores
 from biasmask.methods.importance import importances
 from tests.conftest import FinishedRun, compose_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GAP, AUROC = "test/equalized_odds_mean/skin_tone", "test/auroc"
 
 

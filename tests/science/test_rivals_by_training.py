@@ -18,7 +18,7 @@ from biasmask.methods.gradient_reversal import adversary_loss, attribute_predict
 from biasmask.metrics.probe import linear_probe_accuracy
 from tests.conftest import FinishedRun, Runner
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GAP, AUROC = "test/equalized_odds_mean/skin_tone", "test/auroc"
 SEEDS = (1, 2)
 Runs = Callable[[str], list[FinishedRun]]
