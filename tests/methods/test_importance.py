@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from biasmask.methods.importance import ImportanceSum, importances
+from biasmask.methods.importance_score import importance_ratio
 from biasmask.methods.losses import BiasLoss, bias_loss, class_balanced_bce
-from biasmask.methods.weight_mask import importance_ratio, reference_mask
+from biasmask.methods.weight_mask import reference_mask
 
 
 def _net() -> tuple[nn.Module, dict[str, nn.Parameter]]:

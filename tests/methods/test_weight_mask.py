@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from biasmask.methods.importance_score import ConstantImportanceWarning, importance_difference, importance_ratio, min_max
 from biasmask.methods.weight_mask import (
-    ConstantImportanceWarning,
     bias_only,
     density,
     hard_mask,
     hard_masks,
-    importance_difference,
-    importance_ratio,
-    min_max,
     ones_mask,
     random_mask,
     reference_mask,
@@ -215,7 +212,7 @@ def test_bad_input_is_named(call, message):
         call()
 
 
-@pytest.mark.filterwarnings("ignore::biasmask.methods.weight_mask.ConstantImportanceWarning")
+@pytest.mark.filterwarnings("ignore::biasmask.methods.importance_score.ConstantImportanceWarning")
 @pytest.mark.parametrize(("file", "tolerance"), [("bmft_small.pt", 1.2e-4), ("bmft_small_f64.pt", 1e-9)])
 @pytest.mark.parametrize("criterion", ["eodds", "spd", "eopp"])
 def test_ratio_threshold_and_mask_of_the_published_code(oracles, file, tolerance, criterion):
@@ -226,9 +223,7 @@ def test_ratio_threshold_and_mask_of_the_published_code(oracles, file, tolerance
     for name in backbone:
         assert torch.allclose(ratio[name], data["ratio"][criterion][name], rtol=tolerance, atol=tolerance), name
     for rate in (10, 50, 90):
-        assert threshold_of(ratio, rate) == pytest.approx(
-            data["threshold"][f"{criterion}/{rate}"], rel=max(tolerance, 1e-6)
-        )
+        assert threshold_of(ratio, rate) == pytest.approx(data["threshold"][f"{criterion}/{rate}"], rel=max(tolerance, 1e-6))
     published = data["mask"][f"{criterion}/50"]
     for mask in (reference_mask(ratio, 50), hard_mask(ratio, 0.5)):
         assert all(torch.equal(mask[name], published[name]) for name in backbone)

@@ -157,9 +157,7 @@ class ImportanceSum:
                 )
             result[loss] = {name: (total / n).to(dtype) for name, total in sums.items()}
             if broken := [name for name, value in result[loss].items() if not bool(torch.isfinite(value).all())]:
-                raise ValueError(
-                    f"importance of loss {loss!r} is not finite in {_some(broken)}: check weights and outputs"
-                )
+                raise ValueError(f"importance of loss {loss!r} is not finite in {_some(broken)}: check weights and outputs")
         return result
 
     def _add_gradient(self, name: str, loss: Tensor, parameters: Mapping[str, Parameter], retain_graph: bool) -> None:

@@ -98,9 +98,7 @@ class EditLocality:
         self.mask = {name: mask[name].detach() for name in parameters}
         origin = parameters if start is None else start
         if missing := sorted(parameters.keys() - origin.keys()):
-            raise ValueError(
-                f"start lacks {missing[0]} ({len(missing)} such names): give the weights of all parameters"
-            )
+            raise ValueError(f"start lacks {missing[0]} ({len(missing)} such names): give the weights of all parameters")
         self.start = {name: origin[name].detach().clone() for name in parameters}
         self._handles: list[RemovableHandle] = []
         self._frozen: list[Parameter] = []

@@ -1,99 +1,21 @@
-"""From importances to a mask: per-tensor min-max, the ratio of bias to task importance, and the top share of it.
+"""From the scores of parameters to a mask: the top share of them; and the masks of controls.
 
 A mask is a dict: parameter name -> bool tensor of the parameter's shape, True = may be edited.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from biasmask.methods.importance_score import min_max
 from biasmask.methods.selection import above, check_scores, flatten, spread, top, units
 
 Granularity = Literal["weight", "channel", "layer"]
 Tensors = Mapping[str, Tensor]
 Mask = dict[str, Tensor]
-
-
-class ConstantImportanceWarning(UserWarning):
-    """Some tensors have one importance throughout, which min-max turns into 0."""
-
-
-def min_max(importance: Tensors) -> dict[str, Tensor]:
-    """Scale each tensor to [0, 1] by itself: (I - min I) / (max I - min I).
-
-    Args:
-        importance: name -> float tensor, finite.
-    Returns:
-        Name -> tensor of the same shape. A constant tensor gives 0, with one warning that names all of them.
-    Raises:
-        ValueError: a value is not finite.
-    Source:
-        BMFT (arXiv 2408.06890); there a constant tensor is 0/0 = NaN, which empties the whole mask.
-
-    >>> min_max({"w": torch.tensor([1.0, 2.0, 5.0])})["w"].tolist()
-    [0.0, 0.25, 1.0]
-    """
-    scaled, constant = _min_max(importance)
-    _warn_constant(constant)
-    return scaled
-
-
-def importance_ratio(bias: Tensors, task: Tensors, eps: float = 1e-10) -> dict[str, Tensor]:
-    """Score of a parameter: how much more it matters to the bias than to the task.
-
-    s = minmax(I_bias) / (minmax(I_task) + eps), min-max over each tensor.
-
-    Args:
-        bias: bias importance, name -> float tensor, finite.
-        task: task importance, same names and shapes.
-        eps: keeps the quotient finite where the task importance is the smallest of its tensor, > 0.
-    Returns:
-        Name -> score >= 0, of the same shape. Constant tensors count as 0 (one warning for both sides together).
-    Raises:
-        ValueError: names or shapes differ, or a value is not finite.
-    Source:
-        BMFT (arXiv 2408.06890), eps as published.
-
-    >>> importance_ratio({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 0.5])})["w"].tolist()
-    [0.0, 1.0, 1.0]
-    """
-    scaled_bias, scaled_task = _scaled_pair(bias, task)
-    return {name: scaled_bias[name] / (scaled_task[name] + eps) for name in bias}
-
-
-def importance_difference(bias: Tensors, task: Tensors) -> dict[str, Tensor]:
-    """Score of a parameter: its importance to the bias minus that to the task, a variant of `importance_ratio`.
-
-    s = minmax(I_bias) - minmax(I_task), min-max over each tensor.
-
-    Args:
-        bias: bias importance, name -> float tensor, finite.
-        task: task importance, same names and shapes.
-    Returns:
-        Name -> score in [-1, 1], of the same shape. Constant tensors count as 0 (one warning for both sides together).
-    Raises:
-        ValueError: names or shapes differ, or a value is not finite.
-    Source:
-        Ours. FairPrune (Wu et al. 2022, MICCAI) subtracts the importances of two groups in the same way.
-
-    >>> importance_difference({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 4.0])})["w"].tolist()
-    [0.0, 0.75, -0.5]
-    """
-    scaled_bias, scaled_task = _scaled_pair(bias, task)
-    return {name: scaled_bias[name] - scaled_task[name] for name in bias}
-
-
-def _scaled_pair(bias: Tensors, task: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    if bias.keys() != task.keys() or any(bias[name].shape != task[name].shape for name in bias):
-        raise ValueError("bias importance and task importance must have the same parameters with the same shapes")
-    scaled_bias, constant_bias = _min_max(bias)
-    scaled_task, constant_task = _min_max(task)
-    _warn_constant(list(dict.fromkeys(constant_bias + constant_task)))
-    return scaled_bias, scaled_task
 
 
 def hard_mask(scores: Tensors, edit_fraction: float, granularity: Granularity = "weight") -> Mask:
@@ -121,9 +43,7 @@ def hard_mask(scores: Tensors, edit_fraction: float, granularity: Granularity = 
     return hard_masks(scores, [edit_fraction], granularity)[edit_fraction]
 
 
-def hard_masks(
-    scores: Tensors, edit_fractions: Sequence[float], granularity: Granularity = "weight"
-) -> dict[float, Mask]:
+def hard_masks(scores: Tensors, edit_fractions: Sequence[float], granularity: Granularity = "weight") -> dict[float, Mask]:
     """Several masks from one ranking, each contained in the next larger one. See `hard_mask`.
 
     Args:
@@ -147,9 +67,7 @@ def hard_masks(
             raise ValueError(f"edit_fraction is {fraction}: it must be above 0 and at most 1")
         budgets[fraction] = round(fraction * n)
         if budgets[fraction] == 0:
-            raise ValueError(
-                f"edit_fraction {fraction} of {n} parameters selects none: raise it to {1 / n:.3g} or more"
-            )
+            raise ValueError(f"edit_fraction {fraction} of {n} parameters selects none: raise it to {1 / n:.3g} or more")
     if granularity == "weight":
         flat = flatten(scores)
         return {fraction: top(scores, flat, count) for fraction, count in budgets.items()}
@@ -223,9 +141,7 @@ def reference_mask(scores: Tensors, rate: float) -> Mask:
     threshold = threshold_of(scores, rate)
     mask = {name: above(score, threshold) for name, score in scores.items()}
     if not any(bool(part.any()) for part in mask.values()):
-        raise ValueError(
-            f"no score lies above the {rate}-th percentile ({threshold:.6g}): lower the rate or use hard_mask"
-        )
+        raise ValueError(f"no score lies above the {rate}-th percentile ({threshold:.6g}): lower the rate or use hard_mask")
     return mask
 
 
@@ -302,33 +218,4 @@ def density(mask: Tensors) -> dict[str, float]:
     >>> density({"w": torch.tensor([True, False])})
     {'w': 0.5}
     """
-    return {
-        name: int(torch.count_nonzero(part)) / part.numel() if part.numel() else math.nan for name, part in mask.items()
-    }
-
-
-def _min_max(importance: Tensors) -> tuple[dict[str, Tensor], list[str]]:
-    scaled, constant = {}, []
-    for name, value in importance.items():
-        if value.numel() == 0:
-            scaled[name] = value.clone()
-            continue
-        low, high = torch.aminmax(value)
-        if not bool(torch.isfinite(high - low)):
-            raise ValueError(f"importance of {name} is not finite: check the loss it came from")
-        if bool(high == low):
-            constant.append(name)
-            scaled[name] = torch.zeros_like(value)
-        else:
-            scaled[name] = (value - low) / (high - low)
-    return scaled, constant
-
-
-def _warn_constant(names: list[str]) -> None:
-    if names:
-        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        warnings.warn(
-            f"the same importance throughout in {len(names)} tensor(s), which counts as 0: {some}",
-            ConstantImportanceWarning,
-            stacklevel=3,
-        )
+    return {name: int(torch.count_nonzero(part)) / part.numel() if part.numel() else math.nan for name, part in mask.items()}

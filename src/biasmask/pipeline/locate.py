@@ -12,7 +12,7 @@ from torch import Tensor
 
 from biasmask.errors import ConfigError, MethodError
 from biasmask.files import write_atomically, write_json
-from biasmask.methods import weight_mask
+from biasmask.methods import importance_score, weight_mask
 from biasmask.methods.depth_mask import depth_mask
 from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.bias_mask import BiasMaskModule
@@ -176,9 +176,9 @@ class Locate:
         if self.source == "bias_only":
             return weight_mask.bias_only(importances["bias"], self.edit_fraction, self.granularity), None
         if self.source == "difference":
-            scores = weight_mask.importance_difference(importances["bias"], importances["task"])
+            scores = importance_score.importance_difference(importances["bias"], importances["task"])
             return weight_mask.hard_mask(scores, self.edit_fraction, self.granularity), None
-        ratio = weight_mask.importance_ratio(importances["bias"], importances["task"], self.ratio_epsilon)
+        ratio = importance_score.importance_ratio(importances["bias"], importances["task"], self.ratio_epsilon)
         threshold = weight_mask.threshold_of(ratio, 100 * (1 - self.edit_fraction))
         if self.source == "reference":
             return weight_mask.reference_mask(ratio, 100 * (1 - self.edit_fraction)), threshold

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from biasmask.errors import ConfigError
+from biasmask.methods.importance_score import importance_ratio
 from biasmask.methods.soft_mask import reset_entries, soft_mask
-from biasmask.methods.weight_mask import importance_ratio
 from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.bmft import BMFTModule, Editing
 from biasmask.modules.classifier import Learning
