@@ -139,7 +139,7 @@ def test_two_sweeps_at_once_train_one_baseline(tmp_path: Path, shared_folder: Pa
 
 
 def test_the_grid_of_the_experiment_and_what_is_typed_instead(tmp_path: Path) -> None:
-    """24 jobs without a word; typed methods and seeds take the place of the experiment's."""
+    """Nine methods, three seeds without a word; typed methods and seeds take the place of the experiment's."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
@@ -149,7 +149,7 @@ def test_the_grid_of_the_experiment_and_what_is_typed_instead(tmp_path: Path) ->
         grid = [f"{key}={value}" for key, value in file.hydra.sweeper.params.items()]
         parser = OverridesParser.create()
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*grid, f"experiment=rivals_{data}"]), None)
-        assert len(jobs) == 24 and len({tuple(job) for job in jobs}) == 24
+        assert len(jobs) == 27 and len({tuple(job) for job in jobs}) == 27
         typed = parser.parse_overrides([*grid, "debias=none,swift", "seed=7"])
         (jobs,) = BasicSweeper.split_arguments(typed, None)
         assert [tuple(job) for job in jobs] == [("debias=none", "seed=7"), ("debias=swift", "seed=7")]
