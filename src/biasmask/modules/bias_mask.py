@@ -16,7 +16,7 @@ from biasmask.errors import MethodError
 from biasmask.methods.attribute_mean import mean_bias_loss
 from biasmask.methods.importance import ImportanceSum
 from biasmask.methods.task_loss import task_loss
-from biasmask.models.image_classifier import backbone_parameters, target_logits
+from biasmask.models.image_classifier import backbone_parameters
 from biasmask.modules.classifier import ClassifierModule
 
 
@@ -92,7 +92,7 @@ class BiasMaskModule(lightning.LightningModule):
     def single_losses(self, batch: dict[str, Any]) -> Any:
         images = self.classifier.normalized(batch["image"])
         for i in range(len(images)):
-            yield self.task_loss(target_logits(self.classifier.net(images[i : i + 1])), batch["target"][i : i + 1])
+            yield self.task_loss(self.classifier.logits(images[i : i + 1]), batch["target"][i : i + 1])
 
     def on_train_epoch_end(self) -> None:
         for name, buffer in (("bias", self.bias_sum), ("task", self.task_sum)):

@@ -12,6 +12,7 @@ from biasmask.data.augment import Augment, normalize
 from biasmask.errors import MethodError
 from biasmask.methods.task_loss import task_loss
 from biasmask.metrics.overall import overall_auroc
+from biasmask.models.depthwise_gradient import DepthwiseGradient
 from biasmask.models.image_classifier import create_network, scores_of, target_logits
 
 
@@ -54,7 +55,12 @@ class ClassifierModule(lightning.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B,) or (B, C) of images (B, 3, H, W), uint8."""
-        return target_logits(self.net(self.normalized(images)))
+        return self.logits(self.normalized(images))
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits (B,) or (B, C) of what the network takes: normalised images (B, 3, H, W)."""
+        with DepthwiseGradient():
+            return target_logits(self.net(inputs))
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images as the network takes them: float, normalised."""
@@ -81,7 +87,7 @@ class ClassifierModule(lightning.LightningModule):
         stream = (self.learning.seed, self.current_epoch, self.global_step, self.global_rank)
         generator = torch.Generator().manual_seed(hash(stream) % 2**63)
         views = Augment(**self.learning.augment)(images, self.hparams["mean"], self.hparams["std"], generator=generator)
-        return target_logits(self.net(self.laid_out(views)))
+        return self.logits(self.laid_out(views))
 
     def validation_step(self, batch: dict[str, Any], _index: int) -> None:
         logits = self(batch["image"])
