@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from biasmask.data.own_table import own_table
-from biasmask.data.splits import SPLITS, column_split, folds, hash_split, strata_of, stratified_split
-from biasmask.data.table import Table, TableSource
+from biasmask.data.splits import SPLITS, column_split, fold_split, hash_split, strata_of, stratified_split
+from biasmask.data.table import TableSource
 from biasmask.errors import BiasmaskError, ConfigError, DataError
 
 FRACTIONS = {"train": 0.45, "debias": 0.25, "val": 0.1, "test": 0.2}
 
+SHARES = {"debias": 0.4, "val": 0.2, "test": 0.4}
 
 def shares(splits: np.ndarray) -> dict[str, float]:
     return {name: float((splits == name).mean()) for name in SPLITS}
@@ -123,6 +124,13 @@ def test_auto_splits_by_subject_where_there_is_no_column(own):
     assert table.frame["split"].value_counts().to_dict() == {"debias": 20, "val": 20}
 
 
+def test_folds_of_an_own_table(own):
+    tested = [own(rows(), fractions=SHARES, folds=4, fold=fold).load().rows("test").tolist() for fold in range(4)]
+    assert sorted(sum(tested, [])) == list(range(40)) and {len(fold) for fold in tested} == {10}
+    with pytest.raises(ConfigError, match="the column 'split' splits the rows; folds need data.split=stratified or hash"):
+        own(rows().assign(split="test"), folds=4).load()
+
+
 def test_a_named_column(own):
     assert own(rows().assign(fold=["val", "test"] * 20), split="fold").load().rows("test").tolist() == list(
         range(1, 40, 2)
@@ -169,27 +177,36 @@ def test_each_file_may_have_a_split_of_its_own(own, tmp_path):
         source.load()
 
 
-def fold_table() -> Table:
+@pytest.mark.parametrize("hashed", [False, True], ids=["stratified", "hash"])
+def test_every_subject_is_tested_on_in_one_fold(hashed: bool):
     random = np.random.default_rng(0)
-    subject = np.repeat(np.arange(60), random.integers(1, 4, 60))
-    frame = pd.DataFrame({"subject": [f"s{n}" for n in subject], "target": subject % 4 == 0, "split": "debias"})
-    frame.loc[subject < 10, "split"] = "test"
-    return Table("t", frame.assign(target=frame["target"].astype(int)), Path("."), ("no", "yes"))
+    subject = np.repeat(np.arange(90), random.integers(1, 4, 90))
+    target = (subject % 4 == 0).astype(np.int64)
+    names = [f"s{n}" for n in subject]
+    cuts = [fold_split(names, None if hashed else target, SHARES, 5, fold) for fold in range(5)]
+    tested = np.stack([cut == "test" for cut in cuts])
+    assert (tested.sum(0) == 1).all()
+    for cut in cuts:
+        assert pd.DataFrame({"subject": subject, "split": cut}).groupby("subject")["split"].nunique().max() == 1
+        assert 0.5 < (cut == "debias").sum() / (cut != "test").sum() < 0.85  # two to one
+    if not hashed:
+        assert tested.sum(1).max() - tested.sum(1).min() <= 4
+        assert all(0.15 <= target[cut == "test"].mean() <= 0.35 for cut in cuts)
+    again = fold_split(names, None if hashed else target, SHARES, 5, 0)
+    other = fold_split(names, None if hashed else target, SHARES, 5, 0, seed=1)
+    assert (again == cuts[0]).all() and (other != cuts[0]).any()
 
 
-def test_folds_are_subject_disjoint_and_leave_test_out():
-    table = fold_table()
-    fold = folds(table, 5)
-    assert ((fold == -1) == (table.frame["split"] == "test")).all()
-    inside = table.frame.assign(fold=fold)[fold >= 0]
-    assert inside.groupby("subject")["fold"].nunique().max() == 1
-    assert inside["fold"].value_counts().max() - inside["fold"].value_counts().min() <= 4
-    assert inside.groupby("fold")["target"].mean().between(0.1, 0.45).all()
-    assert (folds(table, 5) == fold).all() and (folds(table, 5, seed=1) != fold).any()
-
-
-def test_folds_that_can_not_be_made():
-    with pytest.raises(ConfigError, match="at least 2"):
-        folds(fold_table(), 1)
-    with pytest.raises(DataError, match="can't make 51 folds"):
-        folds(fold_table(), 51)
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"folds": 1}, "data.folds=1 must be at least 2"),
+        ({"fold": 2}, "data.fold=2: with data.folds=2 the folds are 0 to 1"),
+        ({"fractions": {"debias": 0.5, "val": 0.5}}, "repeat splits with data.split_seed"),
+        ({"folds": 5}, "4 subjects can't make 5 folds"),
+    ],
+)
+def test_folds_that_can_not_be_made(change: dict, message: str):
+    settings = {"fractions": SHARES, "folds": 2, "fold": 0, **change}
+    with pytest.raises((ConfigError, DataError), match=message):
+        fold_split(list("aabcd"), np.zeros(5, dtype=np.int64), **settings)

@@ -37,12 +37,11 @@ def case(size: tuple[int, int], kernel: tuple[int, int], channels: int = 6) -> l
         ((4, 4), (5, 5), 1, 2),
         ((4, 3), (5, 4), (2, 1), (2, 1)),
         ((7, 7), (5, 5), 2, 0),
-        ((2, 2), (3, 3), 1, "number"),
+        ((2, 2), (3, 3), (1, 1), 1),
         ((1, 1), (3, 3), 1, 1),
     ],
 )
 def test_outputs_and_gradients_are_the_library_s(size, kernel, stride, padding, layout, taken: list[torch.Size]) -> None:
-    padding = 1 if padding == "number" else padding
     mine, theirs = case(size, kernel), case(size, kernel)
     with DepthwiseGradient():
         found = F.conv2d(mine[0].contiguous(memory_format=layout), mine[1], mine[2], stride, padding, 1, 6)

@@ -24,6 +24,13 @@ def test_methods_are_sorted_over_seeds_and_splits(tmp_path: Path) -> None:
     assert {c.id: list(c.runs) for c in one.candidates} == {"bmft": [(1, 0), (1, 1), (2, 0)], "full_ft": [(1, 0), (2, 0)]}
 
 
+def test_folds_are_splits(tmp_path: Path) -> None:
+    for fold in (0, 2):
+        write_run(tmp_path / str(fold), "bmft", 1, split_seed=1, overrides={"data.folds": 5, "data.fold": fold})
+    (one,) = compared(tmp_path)
+    assert one.units == [(1, 5), (1, 7)] and len(one.candidates) == 1
+
+
 def test_settings_of_one_method_are_candidates_named_by_what_differs(tmp_path: Path) -> None:
     write_run(tmp_path / "0", overrides={"threads": 2})
     write_run(tmp_path / "1", overrides={"debias.edit_fraction": 0.05, "paths.data_dir": "/elsewhere"})

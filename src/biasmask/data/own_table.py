@@ -23,6 +23,8 @@ def own_table(
     split: str = "auto",
     split_names: Mapping[str, str] | None = None,
     split_seed: int = 0,
+    folds: int | None = None,
+    fold: int = 0,
     fractions: Mapping[str, float] | None = None,
     stratify: Sequence[str] = ("target",),
     attributes: Mapping[str, Any] | None = None,
@@ -43,6 +45,7 @@ def own_table(
         subject: column of the person; None = each row for itself.
         split: auto (the column `split` where there is one, else stratified) | stratified | hash | the name of a column.
         split_names: the table's own split names -> train | debias | val | test.
+        folds, fold: the test rows are this one of so many folds; None = `fractions` of the rows.
 
     Returns:
         TableSource, not yet read.
@@ -68,7 +71,10 @@ def own_table(
         id=id,
         subject=subject,
         attributes=attributes,
-        split={**method, "fractions": fractions, "stratify": list(stratify), "seed": split_seed, "names": split_names},
+        split={
+            **method, "fractions": fractions, "stratify": list(stratify), "seed": split_seed, "folds": folds, "fold": fold,
+            "names": split_names,
+        },
         on_missing=on_missing,
         separator=separator,
         follow_symlinks=follow_symlinks,

@@ -1,19 +1,13 @@
-"""Splits: train, debias, val and test, by a hash, by a stratified walk over subjects, or by a column."""
-
-from __future__ import annotations
+"""Splits: train, debias, val and test, by a hash, by a stratified walk over subjects, in folds, or by a column."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from biasmask.data.values import near_names, shown
 from biasmask.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from biasmask.data.table import Table
 
 SPLITS = ("train", "debias", "val", "test")
 SPLIT_NAMES = {
@@ -130,34 +124,57 @@ def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: 
     return out
 
 
-def folds(table: Table, k: int, seed: int = 0) -> np.ndarray:
-    """Folds over all rows but test: subject-disjoint and stratified by target.
+def fold_split(
+    subjects: Sequence[str], strata: np.ndarray | None, fractions: Mapping[str, float], folds: int, fold: int, seed: int = 0
+) -> np.ndarray:
+    """The split of each row where the test rows are one of k folds: over all folds every row is a test row once.
+
+    Rule: rows are dealt to `folds` folds; the rows outside of `fold` are divided as the other fractions are to each other.
 
     Args:
-        table: the rows.
-        k: number of folds, at least 2.
-        seed: of the order in which subjects are dealt.
+        subjects: (N,) subject of each row, which is never divided.
+        strata: (N,) int64, kept in proportion as in `stratified_split`; None = by the hash alone, as in `hash_split`.
+        fractions: split -> share; that of `test` says no more than that there are test rows.
+        folds: k, at least 2.
+        fold: 0..k-1, the fold that is tested on.
+        seed: of the deal.
 
     Returns:
-        (N,) int64: fold 0..k-1 of each row, -1 for test rows.
+        Object array (N,) of split names.
 
     Raises:
-        ConfigError: k < 2. DataError: fewer subjects than folds.
+        ConfigError: k < 2, a fold that there is not, no share of test rows or of others. DataError: fewer subjects than folds.
 
-    >>> import types, pandas as pd
-    >>> rows = pd.DataFrame({"split": ["train", "val", "test"], "subject": ["a", "b", "c"], "target": [0, 1, 0]})
-    >>> sorted(folds(types.SimpleNamespace(frame=rows, name="t"), 2).tolist())
-    [-1, 0, 1]
+    >>> shares = {"debias": 0.5, "test": 0.5}
+    >>> [fold_split(list("aabb"), np.zeros(4, int), shares, 2, fold).tolist() for fold in (0, 1)]
+    [['test', 'test', 'debias', 'debias'], ['debias', 'debias', 'test', 'test']]
     """
-    if k < 2:
-        raise ConfigError(f"folds: k={k} must be at least 2")
-    frame = table.frame
-    rows = np.flatnonzero((frame["split"] != "test").to_numpy())
-    part = frame.iloc[rows]
-    if part["subject"].nunique() < k:
-        raise DataError(f"{table.name}: {part['subject'].nunique()} subjects outside of test can't make {k} folds")
-    out = np.full(len(frame), -1, dtype=np.int64)
-    out[rows] = _walk(part["subject"].tolist(), part["target"].to_numpy(), [1 / k] * k, seed)
+    shares = check_fractions(fractions)
+    if folds < 2:
+        raise ConfigError(f"data.folds={folds} must be at least 2")
+    if not 0 <= fold < folds:
+        raise ConfigError(f"data.fold={fold}: with data.folds={folds} the folds are 0 to {folds - 1}")
+    if "test" not in shares or len(shares) < 2:
+        raise ConfigError(
+            "data.folds makes test rows out of rows that are split by fractions, and here the share of `test` is "
+            f"{shares.get('test', 0):g}; where the test set is a file of its own, repeat splits with data.split_seed instead"
+        )
+    if len(set(subjects)) < folds:
+        raise DataError(f"{len(set(subjects))} subjects can't make {folds} folds")
+    rest = sum(share for name, share in shares.items() if name != "test")
+    others = {name: share / rest for name, share in shares.items() if name != "test"}
+    keys = np.asarray(subjects, dtype=object)
+    if strata is None:
+        place = np.array([int(_unit(f"fold:{key}", seed) * folds) for key in keys], dtype=np.int64)
+    else:
+        place = _walk(subjects, strata, [1 / folds] * folds, seed)
+    out = np.full(len(keys), "test", dtype=object)
+    left = place != fold
+    out[left] = (
+        hash_split(keys[left].tolist(), others, seed)
+        if strata is None
+        else stratified_split(keys[left].tolist(), strata[left], others, seed)
+    )
     return out
 
 

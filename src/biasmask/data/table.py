@@ -12,7 +12,7 @@ from biasmask.data.attributes import RAW, encode_values
 from biasmask.data.image_files import fill_template, find_files, relative_paths, template_fields
 from biasmask.data.missing_data import missing_images, missing_table
 from biasmask.data.read_table import read_table
-from biasmask.data.splits import SPLITS, column_split, hash_split, strata_of, stratified_split
+from biasmask.data.splits import SPLITS, column_split, fold_split, hash_split, strata_of, stratified_split
 from biasmask.data.targets import encode_target, require_two_classes
 from biasmask.data.values import column_text, require_column, shown
 from biasmask.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ MISSING_IMAGE = "image file not found"
 NO_PATH = "image path is empty"
 EXAMPLES = 5
 NameRow = Callable[[int], str]
-SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names"}
+SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class TableSource:
         subject: column of the person or lesion that must not be divided; None = each row for itself. A row with an
             empty subject is one for itself.
         attributes: definitions (see `attributes.encode_attribute`), used here for `stratify` only.
-        split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, column, names}; auto = the
+        split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, folds, fold, column, names}; auto = the
             column `split` where there is one, else stratified.
         on_missing: exclude | error: what a missing image file means.
         homepage, prepare_script: what the error for missing data tells.
@@ -230,22 +230,28 @@ class TableSource:
         columns = [c[len(RAW) :] for c in frame.columns if c.startswith(RAW)]
         if method == "column":
             require_column(columns, column, self.name, "for the split")
+            if spec.get("folds") is not None:
+                raise ConfigError(
+                    f"data.folds={spec['folds']}: the column '{column}' splits the rows; folds need data.split=stratified or hash"
+                )
             return column_split(column_text(frame[RAW + column]), spec.get("names"), name_row)
         if method not in ("hash", "stratified"):
             raise ConfigError(f"split method '{method}' must be stratified, hash, column or auto")
         if not spec.get("fractions"):
             raise ConfigError(f"split method '{method}' needs `fractions`, such as {{debias: .5, val: .2, test: .3}}")
         subjects = self._split_keys(frame, spec.get("by"), columns)
-        seed = int(spec.get("seed") or 0)
-        if method == "hash":
-            return hash_split(subjects, spec["fractions"], seed)
-        labels = [
-            frame["target"].to_numpy()
-            if name == "target"
-            else encode_values(name, self.attributes, frame, self.name).index
-            for name in spec.get("stratify") or ["target"]
-        ]
-        return stratified_split(subjects, strata_of(labels, len(frame)), spec["fractions"], seed)
+        seed, fractions = int(spec.get("seed") or 0), spec["fractions"]
+        strata = None
+        if method == "stratified":
+            names = spec.get("stratify") or ["target"]
+            strata = strata_of([self._stratum(name, frame) for name in names], len(frame))
+        if spec.get("folds") is not None:
+            return fold_split(subjects, strata, fractions, int(spec["folds"]), int(spec.get("fold") or 0), seed)
+        return hash_split(subjects, fractions, seed) if strata is None else stratified_split(subjects, strata, fractions, seed)
+
+    def _stratum(self, name: str, frame: pd.DataFrame) -> np.ndarray:
+        """(N,) int64 of the target or an attribute."""
+        return frame["target"].to_numpy() if name == "target" else encode_values(name, self.attributes, frame, self.name).index
 
     def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> list[str]:
         if by is None or by == self.subject:

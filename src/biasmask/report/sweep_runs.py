@@ -20,7 +20,10 @@ from biasmask.report.text_folder import TextRun
 from biasmask.report.text_verdict import find_collapse
 
 Unit = tuple[int | None, int | None]  # (seed, seed of the split): what methods are compared over
-UNIT_KEYS = ("seed", "data.split_seed", "data.source.split.seed")
+UNIT_KEYS = (
+    "seed", "data.split_seed", "data.source.split.seed", "data.source.split_seed",
+    *(f"data.{part}{key}" for part in ("", "source.", "source.split.") for key in ("folds", "fold")),
+)  # fmt: skip
 # Settings that change no result, or none but which test sets and draws there are.
 NO_SETTING = {
     "name", "paths", "hydra", "logger", "progress", "threads", "experiment", "data.extra_tests", "data.num_workers",
@@ -48,7 +51,7 @@ class SweepRun:
 
     @property
     def unit(self) -> Unit:
-        return self.run.get("seed"), self.config.get("data.split_seed")
+        return self.run.get("seed"), split_number(self.config)
 
     @property
     def family(self) -> str:
@@ -79,6 +82,16 @@ class SweepRun:
     def stages(self) -> list[dict[str, Any]]:
         """Stages after the baseline."""
         return [stage for stage in self.folder.stages if stage.get("stage") != "baseline"]
+
+
+def split_number(config: Mapping[str, Any]) -> int | None:
+    """Which split a run had: its seed; with k folds the number of the fold, k more for each seed.
+
+    >>> split_number({"data.split_seed": 3}), split_number({"data.split_seed": 1, "data.folds": 5, "data.fold": 2})
+    (3, 7)
+    """
+    seed, folds = config.get("data.split_seed"), config.get("data.folds")
+    return seed if folds is None else (seed or 0) * folds + (config.get("data.fold") or 0)
 
 
 def debiased(about: Mapping[str, Any]) -> tuple[str, ...]:
