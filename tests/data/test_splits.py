@@ -12,8 +12,8 @@ from biasmask.data.table import TableSource
 from biasmask.errors import BiasmaskError, ConfigError, DataError
 
 FRACTIONS = {"train": 0.45, "debias": 0.25, "val": 0.1, "test": 0.2}
-
 SHARES = {"debias": 0.4, "val": 0.2, "test": 0.4}
+
 
 def shares(splits: np.ndarray) -> dict[str, float]:
     return {name: float((splits == name).mean()) for name in SPLITS}
@@ -180,7 +180,7 @@ def test_each_file_may_have_a_split_of_its_own(own, tmp_path):
 @pytest.mark.parametrize("hashed", [False, True], ids=["stratified", "hash"])
 def test_every_subject_is_tested_on_in_one_fold(hashed: bool):
     random = np.random.default_rng(0)
-    subject = np.repeat(np.arange(90), random.integers(1, 4, 90))
+    subject = np.repeat(np.arange(300), random.integers(1, 4, 300))
     target = (subject % 4 == 0).astype(np.int64)
     names = [f"s{n}" for n in subject]
     cuts = [fold_split(names, None if hashed else target, SHARES, 5, fold) for fold in range(5)]
