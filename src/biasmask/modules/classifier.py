@@ -1,6 +1,7 @@
 """The classifier as a LightningModule: baseline training, prediction, and the format of every image checkpoint."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -59,7 +60,7 @@ class ClassifierModule(lightning.LightningModule):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (B,) or (B, C) of what the network takes: normalised images (B, 3, H, W)."""
-        with DepthwiseGradient():
+        with DepthwiseGradient() if torch.is_grad_enabled() else nullcontext():
             return target_logits(self.net(inputs))
 
     def normalized(self, images: Tensor) -> Tensor:
