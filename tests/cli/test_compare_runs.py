@@ -35,6 +35,19 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
+def test_scores_moved_by_group(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", ("bmft", "full_ft"), (1, 2), overrides={"metrics.threshold_rule": "balanced_accuracy"})
+    words = ("--strengths", "0", "1", "--name", "shift", "--out", str(tmp_path))
+    done = run("scripts/score_shift.py", str(tmp_path / "sweep"), *words)
+    assert done.returncode == 0 and "2 base models" in done.stdout, done.stderr
+    none, all_ = json.loads((tmp_path / "shift.json").read_text())["rows"]
+    assert (none[0], all_[0], none[2]) == ("0", "1", "0.000") and float(none[1][:5]) > 2 * float(all_[1][:5])
+    write_run(tmp_path / "sweep" / "other", attribute="sex", overrides={"metrics.threshold_rule": "balanced_accuracy"})
+    done = run("scripts/score_shift.py", str(tmp_path / "sweep"))
+    assert done.returncode == 2
+    assert done.stderr == "error: 2 data sets or attributes have finished runs in these folders; it takes one\n"
+
+
 def test_the_results_page_is_up_to_date() -> None:
     done = run("scripts/write_results.py", "--check")
     assert done.returncode == 0 and "up to date" in done.stdout
