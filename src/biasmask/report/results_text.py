@@ -64,7 +64,9 @@ class Results:
             "interval",
             "difference",
             "p",
+            "wins",
             "n",
+            "edited",
             "runs",
             "cell",
             "known",
@@ -162,6 +164,15 @@ class Results:
     def p(self, name: str, row: str, key: str, against: str = "base") -> str:
         """p of the sign-flip test over runs, Holm's in brackets."""
         return difference_cells(self.compared(name, row, key, against))[1]
+
+    def wins(self, name: str, row: str, key: str, against: str = "base") -> str:
+        """In how many of its runs a row is better than what it is compared with."""
+        found = self.compared(name, row, key, against)
+        return f"{found['wins']} of {found['n_runs']}"
+
+    def edited(self, name: str, row: str) -> str:
+        """Entries that a row's runs edited, on average."""
+        return f"{round(self.row(name, row)['edited']):,}"
 
     def compared(self, name: str, row: str, key: str, against: str) -> Content:
         found: Content | None = self.figure(name, row, key).get(f"vs_{against}")
