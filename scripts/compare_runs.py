@@ -9,13 +9,38 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from biasmask.errors import BiasmaskError
+from biasmask.files import write_json
 from biasmask.report.sweep_content import compare_folders
 from biasmask.report.sweep_selection import PER, load_rule
 from biasmask.report.sweep_terminal import print_comparison
+from biasmask.report.sweep_validation import table_content, validation_tables
 from biasmask.report.sweep_write import write_comparison, write_for_docs
 
 RULES = Path(__file__).resolve().parents[1] / "configs" / "selection"
+
+
+def show_validation(folders: list[Path], out: Path, name: str | None) -> int:
+    tables = validation_tables(folders)
+    for table in tables:
+        shown = Table(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD)
+        for place, column in enumerate(table.header):
+            shown.add_column(Text(column), overflow="fold", min_width=0 if place else 24)
+        for row in table.rows:
+            shown.add_row(*(Text(cell) for cell in row))
+        Console().print(shown)
+    if len(tables) != 1 and (name or not tables):
+        print(f"error: {len(tables)} comparisons in these folders; a table for the documentation is of one", file=sys.stderr)
+        return 2
+    if name:
+        write_json(out / f"{name}.json", table_content(tables[0], "scripts/compare_runs.py --validation"))
+        print(out / f"{name}.json")
+    return 0
 
 
 def main() -> int:
@@ -33,9 +58,14 @@ def main() -> int:
     )
     parser.add_argument("--metrics", nargs="+", default=[], help="figures of the table, as auroc equalized_odds_mean")
     parser.add_argument("--draws", type=int, help="bootstrap draws (default: as in the runs; 0 = intervals over runs alone)")
+    parser.add_argument(
+        "--validation", action="store_true", help="show validation figures of every setting and no test figure: for exploring"
+    )
     parser.add_argument("--name", help="write one small file NAME.json into --out, for the documentation, and nothing else")
     asked = parser.parse_args()
     try:
+        if asked.validation:
+            return show_validation(asked.folders, asked.out or asked.folders[0], asked.name)
         rule = load_rule(RULES, asked.select, asked.select_per) if asked.select else None
         content = compare_folders(asked.folders, asked.reference, rule, asked.metrics, asked.draws)
         if not content["comparisons"]:

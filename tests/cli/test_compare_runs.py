@@ -35,6 +35,16 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
+def test_an_exploration_shows_no_test_figure(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", ("bmft",), (1, 2))
+    done = run("scripts/compare_runs.py", str(tmp_path / "sweep"), "--validation", "--name", "tried", "--out", str(tmp_path))
+    assert done.returncode == 0 and "validation rows" in done.stdout and "Test set" not in done.stdout
+    assert [row[0] for row in json.loads((tmp_path / "tried.json").read_text())["rows"]] == ["base model", "BMFT"]
+    (tmp_path / "empty").mkdir()
+    done = run("scripts/compare_runs.py", str(tmp_path / "empty"), "--validation")
+    assert done.returncode == 2 and done.stderr.startswith("error: 0 comparisons in these folders")
+
+
 def test_scores_moved_by_group(tmp_path: Path) -> None:
     write_sweep(tmp_path / "sweep", ("bmft", "full_ft"), (1, 2), overrides={"metrics.threshold_rule": "balanced_accuracy"})
     words = ("--strengths", "0", "1", "--name", "shift", "--out", str(tmp_path))

@@ -1,0 +1,72 @@
+"""The runs of an exploration by their validation figures alone: no test row is looked at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from biasmask.errors import StoreError
+from biasmask.metrics.selection_rules import SPLIT
+from biasmask.report.formats import number, signed
+from biasmask.report.sweep_figures import Side
+from biasmask.report.sweep_runs import Candidate, RunComparison, SweepRun, Unit, read_runs, sort_runs
+from biasmask.report.sweep_selection import validation_candidate
+from biasmask.report.sweep_texts import TextTable
+
+COLUMNS = (("equalized_odds_mean", "EO gap (mean)"), ("auroc", "AUROC"), ("auroc_worst_group", "worst-group AUROC"))
+
+
+def validation_tables(folders: Sequence[Path | str]) -> list[TextTable]:
+    """A table for each comparison below the folders: the base model, then each method and setting.
+
+    Figures are means over runs (± standard deviation over them) on validation rows, at each run's own threshold, which these rows
+    gave. The change is the mean of the differences to the run's base model.
+
+    Raises:
+        StoreError: a folder doesn't exist, or a run has no validation predictions.
+    """
+    comparisons, _ = sort_runs(read_runs(folders)[0])
+    return [table_of(comparison) for comparison in comparisons if comparison.candidates]
+
+
+def table_of(comparison: RunComparison) -> TextTable:
+    base = {unit: figures_of(run, True) for unit, run in comparison.base.items()}
+    header = ["", "runs", *(label for _, label in COLUMNS), "change of the gap", "change of AUROC", "collapsed"]
+    rows = [["base model", str(len(base)), *over(list(base.values())), "", "", ""]]
+    rows += [candidate_row(candidate) for candidate in comparison.candidates]
+    first = comparison.first
+    title = f"{first.run.get('dataset')}, {'+'.join(first.attributes)}, {first.run.get('backbone')}: validation rows"
+    return TextTable(title, header, rows)
+
+
+def candidate_row(candidate: Candidate) -> list[str]:
+    own = [figures_of(run, False) for run in candidate.runs.values()]
+    before = [figures_of(run, True) for run in candidate.runs.values()]
+    changes = [
+        signed(fmean(after[key] - start[key] for after, start in zip(own, before, strict=True)), 3)
+        for key in ("equalized_odds_mean", "auroc")
+    ]
+    name = f"{candidate.label} ({candidate.setting})" if candidate.setting else candidate.label
+    return [name, str(len(own)), *over(own), *changes, f"{candidate.collapsed} of {len(own)}"]
+
+
+def over(runs: list[dict[str, float]]) -> list[str]:
+    """Mean ± standard deviation of each column."""
+    texts = []
+    for key, _ in COLUMNS:
+        values = [run[key] for run in runs]
+        texts.append(number(fmean(values), 3) + (f" ± {number(stdev(values), 3)}" if len(values) > 1 else ""))
+    return texts
+
+
+def figures_of(run: SweepRun, is_base: bool) -> dict[str, float]:
+    unit: Unit = run.unit
+    side = Side({unit: run}, is_base=is_base)
+    if side.frames(SPLIT) is None:
+        raise StoreError(f"{run.name}: no predictions on validation rows; run it again with this version")
+    return dict(validation_candidate(run.name, side).figures)
+
+
+def table_content(table: TextTable, made_by: str) -> dict[str, Any]:
+    """A table as the templates of docs/ take it."""
+    return {"schema": 1, "kind": "table", "made_by": made_by, "header": table.header, "rows": table.rows}
