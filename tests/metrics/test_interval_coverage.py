@@ -36,6 +36,7 @@ def test_the_truth_is_that_of_the_normal_distribution(simulation: ModuleType, tr
     assert of_runs["auroc/sex=B"] == pytest.approx(truth["auroc/sex=B"], abs=0.005)
 
 
+@pytest.mark.slow
 def test_intervals_of_tables(simulation: ModuleType, truth: dict[str, float]) -> None:
     kept = ("auroc", "tpr/sex=B", "equal_opportunity/sex")
     changed = ("auroc", "tpr/sex=B")

@@ -61,7 +61,7 @@ def test_a_full_disk_loses_no_result_of_a_finished_run(call: str, runner: Runner
     assert {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("stage", ["baseline", "locate", "impair"])
+@pytest.mark.parametrize("stage", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("baseline", "locate")), "impair"])
 def test_a_file_that_grows_too_large_in_a_stage(stage: str, runner: Runner, tmp_path: Path) -> None:
     """The system itself refuses to write: no file may be larger than 100 kB."""
     store = tmp_path / "store"

@@ -57,8 +57,17 @@ def interrupted(runner: Runner, folder: Path, store: Path, stage: str, number: i
     return in_fork(job, folder.parent / "output.txt")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
-@pytest.mark.parametrize("stage", [*STAGES, "debiased test"])
+MOMENTS = [(stage, number) for stage in (*STAGES, "debiased test") for number in (signal.SIGKILL, signal.SIGINT)]
+FAST = (("impair", signal.SIGKILL), ("baseline", signal.SIGINT))  # the others are slow tests
+
+
+@pytest.mark.parametrize(
+    "stage, number",
+    [
+        pytest.param(*moment, id=f"{moment[0]}-{moment[1].name}", marks=() if moment in FAST else pytest.mark.slow)
+        for moment in MOMENTS
+    ],
+)
 def test_goes_on_from_the_last_finished_stage(
     stage: str, number: int, runner: Runner, undisturbed: FinishedRun, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -
     return home
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_and_started_again(undisturbed: Path, tmp_path: Path, shared_folder: Path) -> None:
     """SIGKILL to the whole process group while the third of four jobs runs."""
@@ -91,6 +92,7 @@ def test_killed_and_started_again(undisturbed: Path, tmp_path: Path, shared_fold
     assert not list(tmp_path.rglob("*.part")) and not list((tmp_path / "store").rglob(".*.building"))
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_costs_no_training(undisturbed: Path, shared_folder: Path, tmp_path: Path) -> None:
     folder = folder_of(undisturbed)
     before = {n: times(folder / str(n)) for n in range(4)}
@@ -99,6 +101,7 @@ def test_a_finished_sweep_costs_no_training(undisturbed: Path, shared_folder: Pa
     assert {n: times(folder / str(n)) for n in range(4)} == before
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version_is_not_taken_for_finished(undisturbed: Path, tmp_path: Path) -> None:
     from biasmask.pipeline.run_folder import finished_objective
 
@@ -113,6 +116,7 @@ def test_a_run_of_another_version_is_not_taken_for_finished(undisturbed: Path, t
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_typed_folder_is_kept_and_refuses_other_settings(undisturbed: Path, shared_folder: Path, tmp_path: Path) -> None:
     typed = f"hydra.sweep.dir={tmp_path / 'mine'}"
     run_sweep([*command(tmp_path, shared_folder / "pixels", "seed=1"), typed, "debias=last_layer"], tmp_path / "out.txt")
@@ -126,6 +130,7 @@ def test_a_typed_folder_is_kept_and_refuses_other_settings(undisturbed: Path, sh
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@pytest.mark.slow
 def test_two_sweeps_at_once_train_one_baseline(tmp_path: Path, shared_folder: Path) -> None:
     """Two people start different methods on one store; whoever comes second waits for the baseline."""
     words = {name: command(tmp_path, shared_folder / "pixels", f"debias={name}", "seed=3") for name in ("full_ft", "last_layer")}

@@ -18,6 +18,7 @@ def kept(store: Path, kind: str) -> int:
     return len([p for p in (store / kind).iterdir() if not p.name.startswith(".")])
 
 
+@pytest.mark.slow
 def test_what_a_sweep_computes_once(runner: Runner, tmp_path: Path) -> None:
     fake_ham10000(tmp_path / "data")
     store = tmp_path / "store"

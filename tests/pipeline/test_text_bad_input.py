@@ -131,8 +131,18 @@ def test_seat_sets_of_unequal_size(runner: Runner, parts: Path) -> None:
     assert figure["value"] is not None and figure["exact"] and 0 < figure["p_value"] <= 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
-@pytest.mark.parametrize("moment", ["prune", "judge", "export"])
+@pytest.mark.parametrize(
+    "moment, number",
+    [
+        pytest.param("prune", signal.SIGKILL, id="prune-SIGKILL"),
+        *(
+            pytest.param(moment, number, id=f"{moment}-{number.name}", marks=pytest.mark.slow)
+            for moment in ("prune", "judge", "export")
+            for number in (signal.SIGKILL, signal.SIGINT)
+            if (moment, number) != ("prune", signal.SIGKILL)
+        ),
+    ],
+)
 def test_a_run_that_is_ended_goes_on(moment: str, number: int, runner: Runner, parts: Path, tmp_path: Path) -> None:
     folder, store = tmp_path / "run", tmp_path / "store"
 

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY, FinishedRun, Runner, make_user_table, net_writer, strict_json
 
+pytestmark = pytest.mark.slow
+
 TWO = ("trainer=ddp_sim", "trainer.devices=2")
 WALKS = {
     "group_target": ("debias.locate.batches=group_target", "debias.locate.per_sample=false"),

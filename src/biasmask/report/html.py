@@ -1,5 +1,6 @@
 """The report of a run: one HTML file that needs no network, no script and no other file."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def write_report(run_dir: Path | str) -> Path:
     return file
 
 
+@lru_cache(maxsize=1)
 def environment() -> jinja2.Environment:
     """Templates with autoescape always on; a key that an older folder's JSON lacks is empty."""
     made = jinja2.Environment(

@@ -4,6 +4,7 @@ Headings follow Mitchell et al. 2019, "Model cards for model reporting"; the fro
 Everything comes from the run folder; neither file holds the name of an image, a row's id, or a folder of this machine.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def is_headline(row: dict[str, Any]) -> bool:
     return key.group is None and key.metric in HEADLINES
 
 
+@lru_cache(maxsize=1)
 def markdown_environment() -> jinja2.Environment:
     """Templates in which every printed value is escaped for Markdown, unless a filter has marked it as safe."""
     made = jinja2.Environment(
