@@ -19,6 +19,7 @@ from biasmask.files import write_atomically
 from biasmask.metrics.predictions import read_predictions
 from biasmask.metrics.score_shift import ShiftPoint, shift_points
 from biasmask.report.formats import number, signed
+from biasmask.report.plot_shift import shift_picture
 from biasmask.report.sweep_runs import SweepRun, read_runs
 
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -34,6 +35,16 @@ def points_of(run: SweepRun, attribute: str, test_set: str, strengths: list[floa
             raise StoreError(f"{run.name}: no predictions of the base model on `{split}`")
         found.append(read_predictions(frame, groups))
     return shift_points(found[0], found[1], attribute, strengths, str(run.config["metrics.threshold_rule"]))
+
+
+def changes_of(runs: list[list[ShiftPoint]]) -> list[tuple[float, float]]:
+    """(change of AUROC, change of the gap) of each strength, means over base models."""
+    keys = ("auroc", "equalized_odds_mean")
+    found = [
+        [fmean(point.test[key] - run[0].test[key] for point, run in zip(points, runs, strict=True)) for key in keys]
+        for points in zip(*runs, strict=True)
+    ]
+    return [(quality, gap) for quality, gap in found]
 
 
 def rows_of(runs: list[list[ShiftPoint]]) -> list[list[str]]:
@@ -62,7 +73,11 @@ def main() -> int:
     parser.add_argument("--strengths", type=float, nargs="+", default=list(STRENGTHS), help="shares of the offset")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="where NAME.json goes")
     parser.add_argument("--name", help="write the table as NAME.json, for the documentation")
+    parser.add_argument("--compare", type=Path, help="compare.json of the same runs: its methods are drawn beside the line")
+    parser.add_argument("--picture", type=Path, help="draw both into this .png or .svg")
     asked = parser.parse_args()
+    if (asked.compare is None) != (asked.picture is None):
+        parser.error("--compare and --picture go together")
     try:
         runs, _ = read_runs(asked.folders)
         own: dict[tuple[object, ...], SweepRun] = {}
@@ -74,11 +89,15 @@ def main() -> int:
             print(f"error: {found} in these folders; it takes one", file=sys.stderr)
             return 2
         attribute = str(next(iter(own))[1])
-        rows = rows_of([points_of(run, attribute, asked.test_set, asked.strengths) for run in own.values()])
-    except (BiasmaskError, ValueError, KeyError) as error:
+        points = [points_of(run, attribute, asked.test_set, asked.strengths) for run in own.values()]
+        if asked.picture:
+            content = json.loads(asked.compare.read_text(encoding="utf-8"))
+            print(shift_picture(changes_of(points), asked.strengths, content, asked.picture))
+    except (BiasmaskError, OSError, ValueError, KeyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     table = Table(*HEADER, title=f"{attribute}: scores moved by group, {len(own)} base models, {asked.test_set} rows")
+    rows = rows_of(points)
     for row in rows:
         table.add_row(*row)
     Console().print(table)
