@@ -50,6 +50,13 @@ def test_where_a_run_lay_is_no_setting(tmp_path: Path) -> None:
     assert len(one.candidates) == 1 and one.candidates[0].setting == ""
 
 
+def test_what_a_method_is_called_is_no_setting(tmp_path: Path) -> None:
+    for seed, label in ((1, "BMFT"), (2, "BMFT, as it was called")):
+        write_run(tmp_path / str(seed), seed=seed, overrides={"debias.label": label})
+    (one,) = compared(tmp_path)
+    assert [candidate.id for candidate in one.candidates] == ["bmft"] and one.units == [(1, 0), (2, 0)]
+
+
 @pytest.mark.parametrize(
     "about",
     [
