@@ -9,18 +9,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 
 from biasmask.errors import BiasmaskError, StoreError
-from biasmask.files import write_atomically
+from biasmask.files import write_json
 from biasmask.metrics.predictions import read_predictions
 from biasmask.metrics.score_shift import ShiftPoint, shift_points
-from biasmask.report.formats import number, signed
+from biasmask.report.formats import signed
 from biasmask.report.plot_shift import shift_picture
 from biasmask.report.sweep_runs import SweepRun, read_runs
+from biasmask.report.sweep_texts import TextTable
+from biasmask.report.sweep_validation import mean_words, table_content
 
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 HEADER = ["share of the offset", "EO gap (mean)", "change of AUROC", "change of balanced accuracy", "worst-group AUROC"]
@@ -49,10 +51,6 @@ def changes_of(runs: list[list[ShiftPoint]]) -> list[tuple[float, float]]:
 
 def rows_of(runs: list[list[ShiftPoint]]) -> list[list[str]]:
     """Means over base models, with their standard deviation where there are several."""
-
-    def over(values: list[float], digits: int = 3) -> str:
-        return number(fmean(values), digits) + (f" ± {number(stdev(values), digits)}" if len(values) > 1 else "")
-
     rows = []
     for points in zip(*runs, strict=True):
         firsts = [run[0].test for run in runs]
@@ -60,7 +58,7 @@ def rows_of(runs: list[list[ShiftPoint]]) -> list[list[str]]:
             name: fmean(point.test[name] - first[name] for point, first in zip(points, firsts, strict=True))
             for name in ("auroc", "balanced_accuracy")
         }
-        gap, worst = (over([point.test[name] for point in points]) for name in ("equalized_odds_mean", "auroc_worst_group"))
+        gap, worst = (mean_words([point.test[name] for point in points]) for name in ("equalized_odds_mean", "auroc_worst_group"))
         rows.append([f"{points[0].strength:g}", gap, *(signed(value, 3) for value in change.values()), worst])
     return rows
 
@@ -102,9 +100,8 @@ def main() -> int:
         table.add_row(*row)
     Console().print(table)
     if asked.name:
-        content = {"schema": 1, "kind": "table", "made_by": "scripts/score_shift.py", "header": HEADER, "rows": rows}
         path = asked.out / f"{asked.name}.json"
-        write_atomically(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        write_json(path, table_content(TextTable("", HEADER, rows), "scripts/score_shift.py"))
         print(path)
     return 0
 

@@ -32,31 +32,42 @@ def validation_tables(folders: Sequence[Path | str]) -> list[TextTable]:
 def table_of(comparison: RunComparison) -> TextTable:
     base = {unit: figures_of(run, True) for unit, run in comparison.base.items()}
     header = ["", "runs", *(label for _, label in COLUMNS), "change of the gap", "change of AUROC", "collapsed"]
-    rows = [["base model", str(len(base)), *over(list(base.values())), "", "", ""]]
-    rows += [candidate_row(candidate) for candidate in comparison.candidates]
+    rows = [["base model", str(len(base)), *columns(list(base.values())), "", "", ""]]
+    names = [short_name(candidate, comparison.candidates) for candidate in comparison.candidates]
+    rows += [candidate_row(name, candidate) for name, candidate in zip(names, comparison.candidates, strict=True)]
     first = comparison.first
     title = f"{first.run.get('dataset')}, {'+'.join(first.attributes)}, {first.run.get('backbone')}: validation rows"
     return TextTable(title, header, rows)
 
 
-def candidate_row(candidate: Candidate) -> list[str]:
+def short_name(candidate: Candidate, all_: Sequence[Candidate]) -> str:
+    """A method with what sets it apart: settings that most of its candidates share are left out."""
+    own = [set(other.setting.split(", ")) for other in all_ if other.method == candidate.method]
+    parts = [part for part in candidate.setting.split(", ") if part and 2 * sum(part in other for other in own) <= len(own)]
+    return f"{candidate.label} ({', '.join(parts)})" if parts else candidate.label
+
+
+def candidate_row(name: str, candidate: Candidate) -> list[str]:
     own = [figures_of(run, False) for run in candidate.runs.values()]
     before = [figures_of(run, True) for run in candidate.runs.values()]
     changes = [
         signed(fmean(after[key] - start[key] for after, start in zip(own, before, strict=True)), 3)
         for key in ("equalized_odds_mean", "auroc")
     ]
-    name = f"{candidate.label} ({candidate.setting})" if candidate.setting else candidate.label
-    return [name, str(len(own)), *over(own), *changes, f"{candidate.collapsed} of {len(own)}"]
+    return [name, str(len(own)), *columns(own), *changes, f"{candidate.collapsed} of {len(own)}"]
 
 
-def over(runs: list[dict[str, float]]) -> list[str]:
-    """Mean ± standard deviation of each column."""
-    texts = []
-    for key, _ in COLUMNS:
-        values = [run[key] for run in runs]
-        texts.append(number(fmean(values), 3) + (f" ± {number(stdev(values), 3)}" if len(values) > 1 else ""))
-    return texts
+def columns(runs: list[dict[str, float]]) -> list[str]:
+    return [mean_words([run[key] for run in runs]) for key, _ in COLUMNS]
+
+
+def mean_words(values: Sequence[float]) -> str:
+    """Mean over runs, and their standard deviation where there are several.
+
+    >>> mean_words([0.5]), mean_words([0.25, 0.75])
+    ('0.500', '0.500 ± 0.354')
+    """
+    return number(fmean(values), 3) + (f" ± {number(stdev(values), 3)}" if len(values) > 1 else "")
 
 
 def figures_of(run: SweepRun, is_base: bool) -> dict[str, float]:
