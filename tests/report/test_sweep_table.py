@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import pandas as pd
 import pytest
 from fake_sweep_runs import write_run, write_sweep
 from fake_text_run import write_fake_text_run
@@ -129,6 +130,28 @@ def test_columns_are_the_usual_ones_or_those_asked_for(one: dict[str, Any], tmp_
     assert {m["group"] for m in one["test_sets"][0]["group_metrics"]} == {"below_60", "60_and_over"}
     asked = compare_folders([write_sweep(tmp_path, ("bmft",), (1,))], metrics=["fpr_gap"], n_bootstrap=0)
     assert [m["key"] for m in asked["comparisons"][0]["test_sets"][0]["metrics"]] == ["test/fpr_gap/age"]
+
+
+def test_a_test_set_with_attributes_of_its_own(tmp_path: Path) -> None:
+    """Debiased by age, tested elsewhere, where tone is known and age is not."""
+    write_sweep(tmp_path, ("bmft", "full_ft"), (1, 2), test_sets=("test", "clinic"), extra_tests=["clinic"])
+    for file in tmp_path.glob("*/predictions/*_clinic.parquet"):
+        frame = pd.read_parquet(file).drop(columns="attribute:sex").rename(columns={"attribute:age": "attribute:tone"})
+        frame["attribute:tone"] = frame["attribute:tone"].map({"below_60": "light", "60_and_over": "dark"})
+        frame.to_parquet(file, index=False)
+    for file in tmp_path.glob("*/metrics.json"):
+        metrics = json.loads(file.read_text())
+        for figures in [*metrics["models"].values(), metrics["difference"]]:
+            for key in [key for key in figures if key.startswith("clinic/")]:
+                entry = figures.pop(key)
+                if "/sex" not in key:
+                    new = key.replace("/age", "/tone").replace("below_60", "light").replace("60_and_over", "dark")
+                    figures[new] = entry
+        file.write_text(json.dumps(metrics))
+    own, clinic = compare_folders([tmp_path])["comparisons"][0]["test_sets"]
+    assert (own["gap"], clinic["gap"]) == (GAP, "clinic/equalized_odds_mean/tone")
+    change = clinic["figures"]["bmft"][clinic["gap"]]["vs_base"]
+    assert clinic["interval"] == own["interval"] and change["low"] < change["value"] < change["high"]
 
 
 def test_another_reference_and_one_that_is_not_there(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def columns_of(run: SweepRun, split: str, figures: Mapping[str, Mapping[str, Any
     known = dict.fromkeys(key for own in figures.values() for key in own)
     if split == TEXT:
         return text_columns(run, list(known), metrics)
-    attributes = run.attributes or tuple(dict.fromkeys(a for key in known if (a := MetricKey.parse(key).attribute)))[:1]
+    there = tuple(dict.fromkeys(a for key in known if (a := MetricKey.parse(key).attribute)))
+    attributes = tuple(name for name in run.attributes if name in there) or there[:1]  # another data set may lack all of them
     whole = [f"{split}/{metric}" for metric in WHOLE[:1]]
     gaps = [f"{split}/{metric}/{attribute}" for attribute in attributes for metric in GAPS]
     shown = [*whole, *gaps, *(f"{split}/{metric}" for metric in WHOLE[1:])]

@@ -58,10 +58,17 @@ class Side:
     def thresholds(self) -> list[Any]:
         return [run.folder.threshold.get(self.model(run)) for run in self.runs.values()]
 
-    @property
-    def groups(self) -> dict[str, tuple[str, ...]]:
+    def groups(self, test_set: str) -> dict[str, tuple[str, ...]]:
+        """Attribute -> groups of a test set; another data set has attributes and groups of its own, which its figures name."""
         run = next(iter(self.runs.values()))
-        return {name: tuple(groups) for name, groups in (run.run.get("group_names") or {}).items()}
+        own = {name: tuple(groups) for name, groups in (run.run.get("group_names") or {}).items()}
+        if test_set not in (run.run.get("extra_tests") or []):
+            return own
+        found: dict[str, dict[str, None]] = {}
+        for key in map(MetricKey.parse, self.keys(test_set)):
+            if key.attribute is not None and key.group is not None:
+                found.setdefault(key.attribute, {})[key.group] = None
+        return {name: tuple(groups) for name, groups in found.items()}
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -109,7 +116,7 @@ def summarize(side: Side, test_set: str, draws: Draws) -> tuple[dict[str, dict[s
     clusters, drawn = side.clusters(draws), {}
     if frames is not None:
         how = (draws.n_bootstrap, draws.confidence, draws.seed, side.attributes, clusters)
-        drawn = summarize_runs(frames, side.thresholds, side.groups, test_set, *how)
+        drawn = summarize_runs(frames, side.thresholds, side.groups(test_set), test_set, *how)
     found = {}
     for key in side.keys(test_set):
         estimates = side.estimates(key)
@@ -145,7 +152,7 @@ def compare(one: Side, other: Side, test_set: str, draws: Draws) -> dict[str, di
     if pair[0] is not None and pair[1] is not None:
         how = (draws.n_bootstrap, draws.confidence, draws.seed, other.attributes, clusters)
         try:
-            drawn = compare_runs_paired(*pair, one.thresholds, other.thresholds, other.groups, test_set, *how)  # type: ignore[arg-type]
+            drawn = compare_runs_paired(*pair, one.thresholds, other.thresholds, other.groups(test_set), test_set, *how)  # type: ignore[arg-type]
         except ValueError as error:  # the two were judged on other rows: their own figures are all there is to compare
             other_rows = f"not paired by row: {error}"
     failed = list(zip(one.failed(), other.failed(), strict=True))

@@ -176,7 +176,7 @@ def validation_candidate(name: str, side: Side) -> Candidate:
     split = SPLIT  # names the frames, begins the keys, and is what the candidate carries
     found = []
     for run, frame, threshold in zip(side.runs.values(), side.frames(split) or [], side.thresholds, strict=True):
-        entries = evaluate_predictions(frame, side.groups, threshold, split, n_bootstrap=0)
+        entries = evaluate_predictions(frame, side.groups(split), threshold, split, n_bootstrap=0)
         figures = summarised({key: entry.value for key, entry in entries.items()}, run.attributes, split)
         columns = [column for column in frame if column == "score" or str(column).startswith("score:")]
         found.append({**figures, "score_std": score_spread(torch.tensor(frame[columns].to_numpy()).squeeze(1))})
