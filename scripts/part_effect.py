@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 from rich.console import Console
 
 from biasmask.errors import BiasmaskError
+from biasmask.files import write_json
 from biasmask.pipeline.part_effect import write_part_effect
 from biasmask.pipeline.setup import progress_bar
 from biasmask.report.bias_map import GROUPINGS
-from biasmask.report.part_effect_page import effect_table, read_part_effect, write_part_effect_page
+from biasmask.report.part_effect_page import effect_rows, effect_table, read_part_effect, write_part_effect_page
+from biasmask.report.sweep_validation import table_content
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=20, help="parts at most; those that changed least are taken together")
     parser.add_argument("--sentences", type=int, default=200, help="held-out sentences of each kind for an encoder, at most")
     parser.add_argument("--out", type=Path, help="where the files go (default: the run folder)")
+    parser.add_argument("--name", help="write the table as NAME.json into --out as well, for the documentation")
     asked = parser.parse_args()
     try:
         with progress_bar("judge", True) as update:
@@ -37,6 +40,9 @@ def main() -> int:
             )
         content = read_part_effect(file)
         Console().print(effect_table(content))
+        if asked.name:
+            table = table_content(effect_rows(content), "scripts/part_effect.py")
+            write_json(file.with_name(f"{asked.name}.json"), table)
         print(file, write_part_effect_page(content, file.with_suffix(".html")), sep="\n")
     except BiasmaskError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,10 +16,12 @@ from biasmask.report.formats import count, number, percent
 from biasmask.report.html import TEMPLATES, environment
 from biasmask.report.run_folder import MetricKey, read_json
 from biasmask.report.svg import element, fluid, tick_label, ticks
+from biasmask.report.sweep_texts import TextTable
 
 SCHEMA = 1
 ROW, MIDDLE = 34, (11.0, 23.0)  # height of a row; the lines of `only` and of `without` in it
 KINDS = ("only_effect", "without_effect")
+AT_RANDOM = "as many at random"
 WORDS = {"only_effect": "in this part alone", "without_effect": "everywhere but here"}
 
 
@@ -79,22 +81,29 @@ def random_words(part: Mapping[str, Any], kind: str, key: str) -> str:
     return f"{number(drawn['mean'])} ({number(drawn['low'])} to {number(drawn['high'])})"  # type: ignore[index]
 
 
-def effect_table(content: Mapping[str, Any]) -> Table:
+def effect_rows(content: Mapping[str, Any]) -> TextTable:
     """A row for each part that changed: the effect of its change alone, and below of as many entries at random."""
     keys = shown_keys(content)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"difference from base on {content['split']}, n = {content['n']}")
-    table.add_column("change", overflow="fold")
-    table.add_column("entries", justify="right", no_wrap=True)
-    for key in keys:
-        table.add_column(key_words(key), justify="right")
-    whole = [cell(content["effect"].get(key)) for key in keys]
-    table.add_row("all parts", count(content["changed"]), *whole, end_section=True)
+    rows = [["all parts", count(content["changed"]), *(cell(content["effect"].get(key)) for key in keys)]]
     for part in content["parts"]:
         if part["changed"]:
-            table.add_row(Text(str(part["part"])), count(part["changed"]), *(cell(part["only_effect"].get(key)) for key in keys))
+            rows.append([str(part["part"]), count(part["changed"]), *(cell(part["only_effect"].get(key)) for key in keys)])
             if part["random"]:
-                drawn = [Text(random_words(part, "only_effect", key), style="dim") for key in keys]
-                table.add_row(Text("  as many at random", style="dim"), "", *drawn)
+                rows.append([AT_RANDOM, "", *(random_words(part, "only_effect", key) for key in keys)])
+    title = f"difference from base on {content['split']}, n = {content['n']}"
+    return TextTable(title, ["change", "entries", *map(key_words, keys)], rows)
+
+
+def effect_table(content: Mapping[str, Any]) -> Table:
+    """The same for a terminal."""
+    made = effect_rows(content)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=made.title)
+    for place, name in enumerate(made.header):
+        table.add_column(name, justify="right" if place else "left", overflow="ellipsis" if place else "fold", no_wrap=place == 1)
+    for place, row in enumerate(made.rows):
+        style = "dim" if row[0] == AT_RANDOM else ""
+        name = f"  {row[0]}" if style else row[0]
+        table.add_row(*(Text(text, style=style) for text in (name, *row[1:])), end_section=place == 0)
     unchanged = sum(not part["changed"] for part in content["parts"])
     if unchanged:
         table.caption = f"{unchanged} further parts weren't changed"
