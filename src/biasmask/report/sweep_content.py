@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from biasmask.report.sweep_candidates import sort_runs
 from biasmask.report.sweep_figures import Draws
-from biasmask.report.sweep_runs import SweepRun, read_runs, sort_runs
+from biasmask.report.sweep_runs import SweepRun, read_runs
 from biasmask.report.sweep_selection import NamedRule, select
 from biasmask.report.sweep_table import SCHEMA, build_comparison
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from biasmask.report.sweep_budget import budget_of
-from biasmask.report.sweep_runs import Candidate
+from biasmask.report.sweep_candidates import Candidate
 
 CONTROLS = {
     "bmft": "random_mask", "block_pruning": "random_blocks", "head_pruning": "random_heads", "impair_only": "random_impair_only",

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from biasmask.report.sweep_candidates import Candidate
 from biasmask.report.sweep_columns import Columns
 from biasmask.report.sweep_figures import plain
-from biasmask.report.sweep_runs import Candidate
 
 Content = dict[str, Any]
 Place = tuple[float, float]

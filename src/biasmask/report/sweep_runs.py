@@ -1,8 +1,8 @@
-"""Finished runs below a sweep's folders, sorted into comparisons: same question, several methods, each over several runs."""
+"""Finished runs below a sweep's folders: read, checked, and what each one answers."""
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,22 +15,11 @@ from pyarrow.parquet import read_metadata
 from biasmask.errors import StoreError
 from biasmask.metrics.attribute_means import mean_keys
 from biasmask.report.run_folder import Estimate, RunFolder, first_line, load_run_folder, read_json
-from biasmask.report.setting_words import setting_words
+from biasmask.report.run_settings import flatten, is_free, split_number, without_paths
 from biasmask.report.text_folder import TextRun
 from biasmask.report.text_verdict import find_collapse
 
 Unit = tuple[int | None, int | None]  # (seed, seed of the split): what methods are compared over
-UNIT_KEYS = (
-    "seed", "data.split_seed", "data.source.split.seed", "data.source.split_seed",
-    *(f"data.{part}{key}" for part in ("", "source.", "source.split.") for key in ("folds", "fold")),
-)  # fmt: skip
-# Settings that change no result, or none but which test sets and draws there are.
-NO_SETTING = {
-    "name", "paths", "hydra", "logger", "progress", "threads", "experiment", "data.extra_tests", "data.num_workers",
-    "data.pin_memory", "data.eval_batch_size", "data.report_attributes", "data.processes", "trainer.accelerator",
-    "trainer.devices", "trainer.strategy", "metrics.n_bootstrap", "metrics.confidence", "metrics.seed", "metrics.n_draws",
-    "metrics.benchmarks", "metrics.benchmark_rows", "debias.label",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,65 +73,9 @@ class SweepRun:
         return [stage for stage in self.folder.stages if stage.get("stage") != "baseline"]
 
 
-def split_number(config: Mapping[str, Any]) -> int | None:
-    """Which split a run had: its seed; with k folds the number of the fold, k more for each seed.
-
-    >>> split_number({"data.split_seed": 3}), split_number({"data.split_seed": 1, "data.folds": 5, "data.fold": 2})
-    (3, 7)
-    """
-    seed, folds = config.get("data.split_seed"), config.get("data.folds")
-    return seed if folds is None else (seed or 0) * folds + (config.get("data.fold") or 0)
-
-
 def debiased(about: Mapping[str, Any]) -> tuple[str, ...]:
     """The debiased attributes of run.json."""
     return tuple(str(name) for name in about.get("attributes") or [about.get("attribute")] if name)
-
-
-def is_free(key: str) -> bool:
-    """Whether runs of one candidate may differ in a setting."""
-    parts = key.split(".")
-    return key in UNIT_KEYS or any(".".join(parts[:depth]) in NO_SETTING for depth in range(1, len(parts) + 1))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One method with one setting, over runs."""
-
-    id: str
-    method: str
-    label: str
-    setting: str
-    runs: Mapping[Unit, SweepRun]
-
-    @property
-    def first(self) -> SweepRun:
-        return next(iter(self.runs.values()))
-
-    @property
-    def collapsed(self) -> int:
-        return sum(run.collapse is not None for run in self.runs.values())
-
-    @property
-    def kept_base(self) -> int:
-        return sum(run.kept_base for run in self.runs.values())
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """Candidates that answer one question, the units they ran on, and the run that shows each unit's base model."""
-
-    candidates: tuple[Candidate, ...]
-    base: Mapping[Unit, SweepRun]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def first(self) -> SweepRun:
-        return next(iter(self.base.values()))
-
-    @property
-    def units(self) -> list[Unit]:
-        return list(self.base)
 
 
 def read_runs(folders: Sequence[Path | str]) -> tuple[list[SweepRun], list[dict[str, str]]]:
@@ -236,94 +169,3 @@ def add_means(folder: RunFolder, attributes: Sequence[str]) -> None:
             reason = next((one.reason for one in own if one.reason), None)
             value = fmean(one.value for one in own) if all(one.defined for one in own) else math.nan
             figures[key] = Estimate(value, n=own[0].n, n_positive=own[0].n_positive, reason=reason)
-
-
-def without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the place where it ran: values below one of its paths begin with the path's name instead."""
-    places = {str(value): name for name, value in (config.get("paths") or {}).items() if value}
-    places = dict(sorted(places.items(), key=lambda place: -len(place[0])))
-
-    def replaced(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: replaced(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [replaced(entry) for entry in value]
-        inside = (place for place in places if isinstance(value, str) and f"{value}/".startswith(f"{place}/"))
-        place = next(inside, None)
-        return value if place is None else f"<{places[place]}>{value[len(place) :]}"
-
-    return {key: value if key == "paths" else replaced(value) for key, value in config.items()}
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys.
-
-    >>> flatten({"debias": {"edit_fraction": 0.1, "stages": ["locate"]}})
-    {'debias.edit_fraction': 0.1, 'debias.stages': "['locate']"}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + str(key)] = value if isinstance(value, str | int | float | None) else str(value)
-    return flat
-
-
-def sort_runs(runs: Iterable[SweepRun]) -> tuple[list[RunComparison], list[dict[str, str]]]:
-    """Sort runs into comparisons, and inside into candidates: same method and settings but for the seeds.
-
-    Returns:
-        Comparisons in the order of their first run, and the runs left out because another one is the same.
-    """
-    questions: dict[tuple[Any, ...], list[SweepRun]] = {}
-    for run in runs:
-        questions.setdefault(run.question, []).append(run)
-    comparisons, twice = [], []
-    for own in questions.values():
-        base: dict[Unit, SweepRun] = {}
-        groups: dict[tuple[str, str], dict[Unit, SweepRun]] = {}
-        for run in own:
-            base.setdefault(run.unit, run)
-            if not run.folder.compares:
-                continue
-            same = groups.setdefault((str(run.run.get("method")), repr(sorted(run.settings.items()))), {})
-            if run.unit in same:
-                twice.append({"folder": run.name, "why": f"same method, settings and seeds as {same[run.unit].name}"})
-            same.setdefault(run.unit, run)
-        units = {unit: base[unit] for unit in sorted(base, key=lambda unit: [-1 if part is None else part for part in unit])}
-        candidates = name_candidates([(method, in_order(same, units)) for (method, _), same in groups.items()])
-        comparisons.append(RunComparison(tuple(candidates), units, tuple(base_notes(own, units))))
-    return comparisons, twice
-
-
-def in_order(runs: Mapping[Unit, SweepRun], units: Iterable[Unit]) -> dict[Unit, SweepRun]:
-    return {unit: runs[unit] for unit in units if unit in runs}
-
-
-def base_notes(runs: Sequence[SweepRun], base: Mapping[Unit, SweepRun]) -> list[str]:
-    """A warning where runs of one unit start from different base models."""
-    other = [run.name for run in runs if base_figures(run) != base_figures(base[run.unit])]
-    if not other:
-        return []
-    shown = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
-    return [f"runs {shown} start from another base model than the one shown for their seeds; each is compared with its own"]
-
-
-def base_figures(run: SweepRun) -> dict[str, float]:
-    """Figures of the base model that tell it from another one and rest on no setting of the method."""
-    figures = run.folder.estimates[run.folder.base]
-    return {key: figures[key].value for key in ("test/auroc", "probe/accuracy") if key in figures and figures[key].defined}
-
-
-def name_candidates(groups: Sequence[tuple[str, Mapping[Unit, SweepRun]]]) -> list[Candidate]:
-    """Give each candidate an id and, where its method has several, a label made of the settings that differ."""
-    found = []
-    for method in dict.fromkeys(method for method, _ in groups):
-        own = [runs for other, runs in groups if other == method]
-        firsts = [next(iter(runs.values())) for runs in own]
-        settings = setting_words([run.settings for run in firsts], {key for run in firsts for key in run.typed})
-        for runs, setting in zip(own, settings, strict=True):
-            label = str(next(iter(runs.values())).run.get("label") or method)
-            found.append(Candidate(f"{method}[{setting}]" if setting else method, method, label, setting, runs))
-    return found

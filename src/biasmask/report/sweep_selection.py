@@ -17,9 +17,10 @@ from biasmask.metrics.overall import score_spread
 from biasmask.metrics.selection_rules import SPLIT, Candidate, SelectionRule
 from biasmask.metrics.validation_figures import summarised
 from biasmask.report.sweep_budget import budget_of, budget_words
+from biasmask.report.sweep_candidates import Candidate as MethodRuns
+from biasmask.report.sweep_candidates import RunComparison
 from biasmask.report.sweep_figures import Side, plain
-from biasmask.report.sweep_runs import Candidate as MethodRuns
-from biasmask.report.sweep_runs import RunComparison, Unit
+from biasmask.report.sweep_runs import Unit
 
 PER = ("method", "run")
 KEPT_BASE = "kept the base model"

@@ -9,11 +9,12 @@ from biasmask.metrics.attribute_means import mean_name
 from biasmask.metrics.seed_comparison import holm
 from biasmask.report.run_folder import TRAINING_SPLITS, MetricKey
 from biasmask.report.sweep_budget import cost_of, costs_of, curves, side_by_side
+from biasmask.report.sweep_candidates import Candidate, RunComparison
 from biasmask.report.sweep_columns import Columns, columns_of
 from biasmask.report.sweep_controls import control_of
 from biasmask.report.sweep_figures import AGAINST, TEXT, Draws, Side, compare, figure_name, plain, summarize
 from biasmask.report.sweep_order import order_of
-from biasmask.report.sweep_runs import Candidate, RunComparison, SweepRun, Unit
+from biasmask.report.sweep_runs import SweepRun, Unit
 
 SCHEMA = 1
 DEFAULT_REFERENCE = "full_ft"

@@ -8,8 +8,9 @@ from typing import Any
 from biasmask.errors import StoreError
 from biasmask.metrics.selection_rules import SPLIT
 from biasmask.report.formats import number, signed
+from biasmask.report.sweep_candidates import Candidate, RunComparison, sort_runs
 from biasmask.report.sweep_figures import Side
-from biasmask.report.sweep_runs import Candidate, RunComparison, SweepRun, Unit, read_runs, sort_runs
+from biasmask.report.sweep_runs import SweepRun, Unit, read_runs
 from biasmask.report.sweep_selection import validation_candidate
 from biasmask.report.sweep_texts import TextTable
 
