@@ -32,6 +32,8 @@ def own_table(
     on_missing: str = "exclude",
     separator: str | None = None,
     follow_symlinks: bool = False,
+    homepage: str | None = None,
+    prepare_script: str | None = None,
 ) -> TableSource:
     """A TableSource from the keys of `data=csv`.
 
@@ -46,6 +48,7 @@ def own_table(
         split: auto (the column `split` where there is one, else stratified) | stratified | hash | the name of a column.
         split_names: the table's own split names -> train | debias | val | test.
         folds, fold: the test rows are this one of so many folds; None = `fractions` of the rows.
+        homepage, prepare_script: what the error for a table that isn't there tells.
 
     Returns:
         TableSource, not yet read.
@@ -78,4 +81,6 @@ def own_table(
         on_missing=on_missing,
         separator=separator,
         follow_symlinks=follow_symlinks,
+        homepage=homepage,
+        prepare_script=prepare_script,
     )
