@@ -67,7 +67,7 @@ def make_card(
 
 def card_markdown(card: Mapping[str, Any]) -> str:
     """The card as Markdown that a person reads."""
-    lines = [f"# {card['title']}", "", "| | |", "| --- | --- |"]
+    lines = [f"# {_cell(card['title'])}", "", "| | |", "| --- | --- |"]
     for label, key in (("where", "homepage"), ("terms", "terms"), ("cite", "cite"), ("rows", "rows")):
         lines.append(f"| {label} | {_cell(card[key])} |")
     lines += [f"| {_cell(key)} | {_cell(value)} |" for key, value in card["made"].items()]
