@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEXT := $(VENV)/.installed-text
 DATA_DIR ?= data
+SITE ?= site
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text setup-vit demo demo-text test test-slow lint format types bench clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-slow lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,12 +47,12 @@ test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and re
 
 lint: $(INSTALLED)  ## ruff
 	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff
-	$(BIN)/python -m ruff check src tests scripts benchmarks
+	$(BIN)/python -m ruff check src tests scripts benchmarks docs
 
 format: $(INSTALLED)  ## ruff, mending
 	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff
-	$(BIN)/python -m ruff check --fix src tests scripts benchmarks
-	$(BIN)/python -m ruff format src tests scripts benchmarks
+	$(BIN)/python -m ruff check --fix src tests scripts benchmarks docs
+	$(BIN)/python -m ruff format src tests scripts benchmarks docs
 
 types: $(INSTALLED)  ## mypy on the maths
 	@$(BIN)/python -m mypy --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q mypy
@@ -60,5 +61,9 @@ types: $(INSTALLED)  ## mypy on the maths
 bench: $(INSTALLED)  ## ours beside the textbook way
 	$(BIN)/python benchmarks/run.py
 
+docs: $(INSTALLED)  ## the documentation as a site, in site/; it can be read without a server
+	@$(BIN)/python -c "import material, latex2mathml" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q --site-dir $(SITE)
+
 clean:  ## remove the environment and caches; data and logs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache

@@ -1,8 +1,8 @@
 """Make each docs/NAME.md that has a docs/NAME.template.md, with the files of docs/results/: python scripts/write_results.py
 
 A template holds the words and no result: its tables and numbers come from the JSON files, which scripts/compare_runs.py
-makes of run folders. docs/readme_figures.template.md is a part of README.md, between two comments. `--check` writes nothing and
-fails if a page isn't what its template gives.
+makes of run folders. docs/readme_figures.template.md is a part of README.md, between two comments, and docs/NAME_figures.template.md
+one of docs/NAME.md. `--check` writes nothing and fails if a page isn't what its template gives.
 """
 
 import argparse
@@ -14,22 +14,25 @@ from biasmask.files import write_atomically
 from biasmask.report.results_text import render_results
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-README_PART = "readme_figures.template.md"
-MARKS = ("<!-- figures: docs/readme_figures.template.md -->\n", "<!-- end of figures -->\n")
+PART = "_figures.template.md"
+END = "<!-- end of figures -->\n"
 
 
 def page_of(template: Path) -> Path:
-    return DOCS.parent / "README.md" if template.name == README_PART else DOCS / template.name.replace(".template", "")
+    if template.name == f"readme{PART}":
+        return DOCS.parent / "README.md"
+    return DOCS / template.name.replace(PART, ".md").replace(".template", "")
 
 
-def whole(page: Path, text: str) -> str:
-    """The page with the text in it: between the marks of README.md, else the text alone."""
-    if page.name != "README.md":
+def whole(template: Path, text: str) -> str:
+    """The page with the text in it: between its marks where the template is a part of a page, else the text alone."""
+    if not template.name.endswith(PART):
         return text
-    before, found, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
-    _, ended, after = rest.partition(MARKS[1])
+    page, begin = page_of(template), f"<!-- figures: docs/{template.name} -->\n"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(END)
     if not found or not ended:
-        raise ConfigError(f"README.md: one of the comments {MARKS[0].strip()} and {MARKS[1].strip()} is missing")
+        raise ConfigError(f"{page.name}: one of the comments {begin.strip()} and {END.strip()} is missing")
     return before + found + text + ended + after
 
 
@@ -41,7 +44,7 @@ def main() -> int:
     try:
         for template in sorted(DOCS.glob("*.template.md")):
             page = page_of(template)
-            text = whole(page, render_results(template, DOCS / "results"))
+            text = whole(template, render_results(template, DOCS / "results"))
             if not check:
                 write_atomically(page, text)
                 print(page)

@@ -38,8 +38,10 @@ def render(template: str, folder: Path, tmp_path: Path) -> str:
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_a_page_is_what_its_template_gives(template: Path) -> None:
     made = render_results(template, DOCS / "results")
-    if template.name == "readme_figures.template.md":
-        assert f"-->\n{made}<!-- end of figures -->" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    part = template.name.removesuffix("_figures.template.md")
+    if part != template.name:  # a part of a page, between two comments
+        page = REPOSITORY / "README.md" if part == "readme" else DOCS / f"{part}.md"
+        assert f"<!-- figures: docs/{template.name} -->\n{made}<!-- end of figures -->" in page.read_text(encoding="utf-8")
         return
     page = template.with_name(template.name.replace(".template", ""))
     assert made == page.read_text(encoding="utf-8"), "run: python scripts/write_results.py"

@@ -188,9 +188,10 @@ class Results:
         return str(self.row(name, row)["n_runs"])
 
     def cell(self, name: str, row: str, column: str | int) -> str:
-        """A cell of a file that holds a table, by the first words of its row and its column."""
+        """A cell of a file that holds a table, by the name of its row, or the first words of it, and its column."""
         content = self.content(name)
-        rows = [own for own in content["rows"] if own[0].startswith(row)]
+        named = [own for own in content["rows"] if own[0] == row]
+        rows = named or [own for own in content["rows"] if own[0].startswith(row)]
         place = column if isinstance(column, int) else content["header"].index(column)
         if len(rows) != 1:
             raise ConfigError(f"{name}.json: {len(rows)} rows begin with `{row}`")

@@ -1,0 +1,70 @@
+"""What `mkdocs build` does beside Markdown: formulae without JavaScript, notebooks as pages, and a navigation of what is there."""
+
+import json
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+TO_NOTEBOOK = re.compile(r"\]\(\.\./(notebooks/\w+)\.ipynb\)")
+
+
+def formula(source: str, *_: Any, **__: Any) -> str:
+    """A fence of the language `math`, which GitHub shows as a formula too, as MathML: one formula a line."""
+    return "".join(f'<div class="formula">{convert(line, display="block")}</div>' for line in source.splitlines() if line.strip())
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    fence = {"name": "math", "class": "formula", "format": formula}
+    config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
+    made = {f"notebooks/{path.stem}.md" for path in NOTEBOOKS.glob("*.ipynb")}
+    config.nav = existing(config.nav, Path(config.docs_dir), made)
+    return config
+
+
+def existing(entry: Any, folder: Path, made: set[str]) -> Any:
+    """The part of the navigation whose pages are there; None = nothing of it."""
+    if isinstance(entry, str):
+        return entry if entry in made or (folder / entry).is_file() else None
+    if isinstance(entry, list):
+        return [kept for kept in (existing(part, folder, made) for part in entry) if kept]
+    name, inside = next(iter(entry.items()))
+    kept = existing(inside, folder, made)
+    return {name: kept} if kept else None
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=page_of(json.loads(path.read_text("utf-8")))))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    return TO_NOTEBOOK.sub(r"](\1.md)", markdown)
+
+
+def page_of(notebook: dict[str, Any]) -> str:
+    """A notebook with its stored outputs as Markdown."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.replace("](../docs/", "](../"))  # the pages lie elsewhere in the site
+        elif cell["cell_type"] == "code":
+            parts.append(f"```python\n{source}\n```")
+            parts += [shown(output["data"]) for output in cell["outputs"] if "data" in output]
+    return "\n\n".join(parts)
+
+
+def shown(data: dict[str, Any]) -> str:
+    if "image/png" in data:
+        return f'<img alt="output of the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+    if "text/html" in data:
+        html = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
+        return '<div class="output">' + "".join(line.strip() for line in html.splitlines()) + "</div>"
+    return f'<pre class="output">{escape("".join(data["text/plain"]))}</pre>'
