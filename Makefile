@@ -62,7 +62,7 @@ bench: $(INSTALLED)  ## ours beside the textbook way
 	$(BIN)/python benchmarks/run.py
 
 docs: $(INSTALLED)  ## the documentation as a site, in site/; it can be read without a server
-	@$(BIN)/python -c "import material, latex2mathml" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[docs]"
+	@$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install -q -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q --site-dir $(SITE)
 
 clean:  ## remove the environment and caches; data and logs stay

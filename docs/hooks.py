@@ -1,12 +1,14 @@
-"""What `mkdocs build` does beside Markdown: formulae without JavaScript, notebooks as pages, and a navigation of what is there."""
+"""What `mkdocs build` does beside Markdown: formulae without JavaScript, notebooks as pages, a navigation of what is there."""
 
 import json
 import re
 from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from latex2mathml.converter import convert
+import matplotlib
+from matplotlib.mathtext import math_to_image
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -15,8 +17,13 @@ TO_NOTEBOOK = re.compile(r"\]\(\.\./(notebooks/\w+)\.ipynb\)")
 
 
 def formula(source: str, *_: Any, **__: Any) -> str:
-    """A fence of the language `math`, which GitHub shows as a formula too, as MathML: one formula a line."""
-    return "".join(f'<div class="formula">{convert(line, display="block")}</div>' for line in source.splitlines() if line.strip())
+    """A fence of the language `math`, which GitHub shows as a formula too, as a picture that needs no script and no font."""
+    drawn = StringIO()
+    with matplotlib.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "svg.hashsalt": source, "font.size": 13}):
+        math_to_image(f"${' '.join(source.split())}$", drawn, format="svg")
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn.getvalue()[drawn.getvalue().index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, flags=re.DOTALL)  # the white ground
+    return f'<div class="formula" role="img" aria-label="{escape(source.strip(), quote=True)}">{svg}</div>'
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -1,8 +1,8 @@
 """Make each docs/NAME.md that has a docs/NAME.template.md, with the files of docs/results/: python scripts/write_results.py
 
 A template holds the words and no result: its tables and numbers come from the JSON files, which scripts/compare_runs.py
-makes of run folders. docs/readme_figures.template.md is a part of README.md, between two comments, and docs/NAME_figures.template.md
-one of docs/NAME.md. `--check` writes nothing and fails if a page isn't what its template gives.
+makes of run folders. docs/readme_figures.template.md is a part of README.md, between two comments, and
+docs/NAME_figures.template.md one of docs/NAME.md. `--check` writes nothing and fails if a page isn't what its template gives.
 """
 
 import argparse
