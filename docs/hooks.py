@@ -13,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+INTERVAL = re.compile(r"(?<=[\d.]) (±|to) (?=[−+-]?[\d.])")  # kept in one line in the narrow columns of a table
 TO_NOTEBOOK = re.compile(r"\]\(\.\./(notebooks/\w+)\.ipynb\)")
 
 
@@ -52,7 +53,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    return TO_NOTEBOOK.sub(r"](\1.md)", markdown)
+    lines = TO_NOTEBOOK.sub(r"](\1.md)", markdown).split("\n")
+    return "\n".join(INTERVAL.sub("\u00a0\\1\u00a0", line) if line.startswith("| ") else line for line in lines)
 
 
 def page_of(notebook: dict[str, Any]) -> str:

@@ -56,17 +56,31 @@ def write(fence: Fence, page: Path, folder: Path) -> None:
         file.write_text(fence.text, encoding="utf-8")
 
 
-def follow(page: Path, folder: Path, after: int = 0) -> None:
-    """All fences from a line on, in order; the commands of all bash fences so far share their variables."""
+def follow(page: Path, folder: Path, heading: str = "", only: str = "") -> None:
+    """All fences below a heading, in order; the commands of bash fences share the page's variables.
+
+    Args:
+        page: which page.
+        folder: the copy.
+        heading: a heading of level two; "" = the whole page.
+        only: of bash fences, only the commands with this word.
+    """
+    text = page.read_text(encoding="utf-8")
+    begin = text.index(f"## {heading}\n") if heading else 0
+    end = text.find("\n## ", begin + 1) if heading else -1
+    first, last = text.count("\n", 0, begin), text.count("\n", 0, end) if end >= 0 else text.count("\n")
     variables = ""
     for fence in fences(page):
-        if fence.line < after:
-            continue
-        if fence.file:
-            write(fence, page, folder)
-        elif fence.language == "bash":
-            shell(variables + fence.text, folder)
+        if fence.language == "bash":
+            if first < fence.line <= last:
+                shell(variables + "\n".join(line for line in fence.text.splitlines() if only in line), folder)
             variables += "".join(f"{line}\n" for line in fence.text.splitlines() if re.match(r"(export )?[A-Z_]+=", line))
+        elif not first < fence.line <= last:
+            continue
+        elif fence.file:
+            write(fence, page, folder)
+            if "/" not in fence.file:
+                shell(f"python {fence.file}", folder)
         elif fence.language == "python" and not fence.unchecked:
             (folder / "typed.py").write_text(fence.text, encoding="utf-8")
             shell("python typed.py", folder)
@@ -79,3 +93,21 @@ def test_a_recipe_works_as_it_stands(name: str, copy_of_repository: Path) -> Non
     assert runs, "no run ended"
     figures = json.loads((runs[-1].parent / "metrics.json").read_text(encoding="utf-8"))["models"]["base"]
     assert ("test/tnr/skin_tone=dark" in figures) == (name == "add_metric")
+
+
+def test_a_table_of_ones_own_from_the_first_picture_to_the_delta(copy_of_repository: Path) -> None:
+    """docs/own_data.md: an example is made, trained, debiased and handed on; its figures are made again; then it is a data set."""
+    folder = copy_of_repository
+    follow(DOCS / "own_data.md", folder, "To try it")
+    follow(DOCS / "own_data.md", folder, "Handing it on")
+    remake = next(fence for fence in fences(DOCS / "run_folder.md") if fence.file == "remake.py")
+    (folder / "remake.py").write_text(remake.text, encoding="utf-8")
+    assert shell("python remake.py logs/mine", folder).count("all equal") == 3
+    shell("mkdir -p data && cp -r mine data/clinic", folder)
+    follow(DOCS / "add_data_set.md", folder)
+    assert list((folder / "logs" / "runs").rglob("finished.json"))
+
+
+@pytest.mark.parametrize(("page", "heading"), [("selection", "A rule of your own"), ("add_text", "")])
+def test_a_rule_and_a_text_method_pass_the_tests_that_find_them(page: str, heading: str, copy_of_repository: Path) -> None:
+    follow(DOCS / f"{page}.md", copy_of_repository, heading, only="pytest")

@@ -23,7 +23,16 @@ GAPS = {
     "auroc_gap",
     "auroc_worst_group",
 }
-PER_GROUP = {"tpr", "fpr", "ppv", "auroc", "balanced_accuracy", "selection_rate", "mean_score", "ece"}
+PER_GROUP = {
+    "tpr",
+    "fpr",
+    "ppv",
+    "auroc",
+    "balanced_accuracy",
+    "selection_rate",
+    "mean_score",
+    "ece",
+}
 
 
 def test_keys_are_those_of_the_contract() -> None:
