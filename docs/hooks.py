@@ -22,8 +22,9 @@ def formula(source: str, *_: Any, **__: Any) -> str:
     drawn = StringIO()
     with matplotlib.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path", "svg.hashsalt": source, "font.size": 13}):
         math_to_image(f"${' '.join(source.split())}$", drawn, format="svg")
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn.getvalue()[drawn.getvalue().index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, flags=re.DOTALL)  # the white ground
+    svg = drawn.getvalue()[drawn.getvalue().index("<svg") :]
+    for needless in ("<metadata>.*?</metadata>", "<style.*?</style>", '<g id="patch_1">.*?</g>'):  # the last one: a white ground
+        svg = re.sub(needless, "", svg, flags=re.DOTALL)
     return f'<div class="formula" role="img" aria-label="{escape(source.strip(), quote=True)}">{svg}</div>'
 
 
@@ -31,7 +32,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     fence = {"name": "math", "class": "formula", "format": formula}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
     made = {f"notebooks/{path.stem}.md" for path in NOTEBOOKS.glob("*.ipynb")}
-    config.nav = existing(config.nav, Path(config.docs_dir), made)
+    folder = Path(config.docs_dir)
+    config.nav = existing(config.nav, folder, made)
+    left = [page.name for page in sorted(folder.glob("*.md")) if ".template." not in page.name and page.name not in str(config.nav)]
+    config.nav += [{"Further": left}] if left else []
     return config
 
 

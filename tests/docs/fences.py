@@ -1,4 +1,4 @@
-"""What README.md and docs/*.md tell people to type: code between fences, its commands, and the files that a page has one write."""
+"""What README.md and docs/*.md tell people to type: code between fences, its commands, and the files that one writes."""
 
 import re
 import shlex

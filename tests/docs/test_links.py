@@ -1,4 +1,4 @@
-"""Links between README.md, docs/*.md and the notebooks lead somewhere on plain GitHub too, and every page is in the site."""
+"""Links between README.md, docs/*.md and the notebooks lead somewhere on plain GitHub too, and the site is built of them."""
 
 import json
 import re
@@ -52,11 +52,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
-
-
-def test_every_page_is_in_the_navigation() -> None:
-    navigation = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
-    assert [page.name for page in PAGES[1:] if f" {page.name}\n" not in navigation] == []
 
 
 @pytest.mark.slow

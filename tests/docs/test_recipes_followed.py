@@ -96,7 +96,7 @@ def test_a_recipe_works_as_it_stands(name: str, copy_of_repository: Path) -> Non
 
 
 def test_a_table_of_ones_own_from_the_first_picture_to_the_delta(copy_of_repository: Path) -> None:
-    """docs/own_data.md: an example is made, trained, debiased and handed on; its figures are made again; then it is a data set."""
+    """docs/own_data.md: an example is made, trained, debiased, handed on, its figures made again; then it is a data set."""
     folder = copy_of_repository
     follow(DOCS / "own_data.md", folder, "To try it")
     follow(DOCS / "own_data.md", folder, "Handing it on")
