@@ -34,7 +34,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     made = {f"notebooks/{path.stem}.md" for path in NOTEBOOKS.glob("*.ipynb")}
     folder = Path(config.docs_dir)
     config.nav = existing(config.nav, folder, made)
-    left = [page.name for page in sorted(folder.glob("*.md")) if ".template." not in page.name and page.name not in str(config.nav)]
+    pages = sorted(page.name for page in folder.glob("*.md") if ".template." not in page.name)
+    left = [page for page in pages if page not in str(config.nav)]
     config.nav += [{"Further": left}] if left else []
     return config
 
