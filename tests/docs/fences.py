@@ -68,6 +68,8 @@ def split_commands(text: str, where: str, variables: dict[str, str]) -> list[Com
     """The commands of a shell text; assignments change `variables`."""
     commands = []
     for line in text.replace("\\\n", " ").splitlines():
+        if "<TAB>" in line:  # not typed to its end
+            continue
         line = PLACEHOLDER.sub("placeholder", line)
         line = re.sub(r"\$([A-Z_]+)", lambda match: variables[match[1]], line)
         words = [word for word in shlex.split(line, comments=True) if word != "..."]

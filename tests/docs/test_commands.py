@@ -96,11 +96,15 @@ def first_values(words: list[str], sweep: bool) -> list[str]:
 
 
 def check_entry_point(entry: str, words: list[str], compose_typed: Callable[[str, list[str]], Any]) -> None:
-    sweep = bool({"-m", "--multirun"} & set(words))
-    open_choice = {word for word in words if is_choice(word) and word.endswith("=placeholder")}
-    words = [word for word in words if word not in ("-m", "--multirun", *open_choice)]
-    if "--help" in words:
+    from hydra._internal.utils import get_args_parser
+
+    if lists := [word.partition("=")[2] for word in words if word.startswith("info=")]:
+        assert all(importlib.import_module("biasmask.cli.info_pages").info_page(name) for name in lists)
         return
+    typed = get_args_parser().parse_args(words)
+    if typed.help or typed.hydra_help or typed.shell_completion:
+        return
+    sweep, words = typed.multirun, [word for word in typed.overrides if not (is_choice(word) and word.endswith("=placeholder"))]
     if any(choice in words and importlib.util.find_spec(f"hydra_plugins.{plugin}") is None for choice, plugin in PLUGINS.items()):
         words = [word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher", "hparams_search"))]
     config = compose_typed(entry, first_values(words, sweep))
@@ -178,7 +182,7 @@ def check_fence(fence: Fence, made: set[str], known: dict[str, Any]) -> None:
     if fence.language == "python":
         check_python(fence.text, made, known)
     elif fence.language == "yaml":
-        assert yaml.safe_load(fence.text)
+        yaml.safe_load(fence.text)
     elif fence.language == "json":
         assert json.loads(fence.text)
 
