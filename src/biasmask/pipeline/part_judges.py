@@ -16,6 +16,7 @@ from biasmask.pipeline.eval_run import open_context, threshold_of
 from biasmask.pipeline.family import is_text
 from biasmask.pipeline.judging import Threshold, judge
 from biasmask.pipeline.part_effect import Figures, PartJudge, Weights
+from biasmask.pipeline.safe_config import require_known_targets, require_stored_sources
 
 GAPS = ("equalized_odds_mean", "equalized_odds_max", "auroc_gap")
 
@@ -78,6 +79,7 @@ def open_part_judge(path: Path, split: str, sentences: int) -> tuple[Any, Any, P
     if not (path / "config.yaml").is_file():
         raise ConfigError(f"{path} holds no config.yaml: give the folder of a finished run")
     config: DictConfig = OmegaConf.load(path / "config.yaml")  # type: ignore[assignment]
+    require_known_targets(config, None, str(path / "config.yaml"))
     base, debiased = load_pair(path)
     if base is None or debiased is None:
         raise CheckpointError(f"{path} doesn't give two models (base and debiased): the parts of a change need both")
@@ -89,5 +91,6 @@ def open_part_judge(path: Path, split: str, sentences: int) -> tuple[Any, Any, P
         return base, debiased, open_text_judge(config, path, base, debiased, sentences)
     about = load_model(path / "checkpoints" / "debiased.ckpt")[1]
     config.split = split
+    require_stored_sources(about["data"], None, str(path))
     context = open_context(config, OmegaConf.create(about["data"]), setup.attribute_names(about["attribute"]), debiased)
     return base, debiased, ImageJudge(debiased, context, split, threshold_of(about, "debiased"), about["metrics"])
