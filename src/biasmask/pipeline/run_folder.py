@@ -51,6 +51,8 @@ def claimed(run_dir: Path, config: str) -> Iterator[Path]:
                 f"run folder {run_dir} holds a run of another configuration: name another as hydra.run.dir=... "
                 "(in a sweep hydra.sweep.dir=...), its results are left as they are"
             )
+        for half in run_dir.rglob(".*.part"):  # of a run that was killed while it wrote: the folder is ours
+            half.unlink(missing_ok=True)
         if not existing.is_file():
             write_atomically(existing, config)
         yield run_dir
