@@ -47,6 +47,11 @@ def plain_error(error: Exception) -> str | None:
     last = (str(error).strip().splitlines() or [""])[-1]
     if last.startswith("biasmask.errors."):  # raised in a worker process, which hands back its traceback as text
         return last.partition(": ")[2]
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        return (
+            "a process that loads images ended without a word (memory is the usual reason): finished stages are kept; "
+            "data.num_workers=0 loads in the run's own process"
+        )
     if isinstance(error, OmegaConfBaseException | InstantiationException):
         return " ".join(str(error).split())
     return None
