@@ -154,7 +154,8 @@ class ImageData:
 
     def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
         """The checker's report; the first `debiased` attributes are to be debiased."""
-        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased)
+        memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
+        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory)
 
 
 def open_image_data(
