@@ -124,10 +124,10 @@ def open_pixel_store(
 def store_key(table: Table, size: int, source: PixelSource | None = None) -> str:
     """SHA-256 (hex) over all that determines the pixels; a missing file counts as such, so its arrival is noticed."""
     digest = hashlib.sha256(json.dumps([VERSION, size]).encode())
-    paths = table.frame["path"]
+    paths = table.frame["path"].tolist()  # once: a loop over a packed column takes ten times as long
     if source is not None:
         digest.update(json.dumps(source.parameters(), sort_keys=True).encode())
-        rows = (f"[{_quoted(path)}, {_quoted(name)}]" for path, name in zip(paths, table.frame["id"], strict=True))
+        rows = (f"[{_quoted(path)}, {_quoted(name)}]" for path, name in zip(paths, table.frame["id"].tolist(), strict=True))
     else:
         rows = _stamps(str(table.root), paths)
     while block := "".join(islice(rows, 1000)):

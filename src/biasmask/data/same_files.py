@@ -39,13 +39,14 @@ def same_files(paths: pd.Series, root: Path, memory: Path | None = None) -> list
             return json.loads(memory.read_text())["sets"]
         except (OSError, ValueError, KeyError):
             pass  # not there yet, or damaged: it is made again
+    names = [f"{root}{os.sep}{path}" for path in paths.tolist()]
     rows = np.flatnonzero(~paths.duplicated().to_numpy())
-    sizes = np.array([_size(root, paths.iloc[row]) for row in rows], dtype=np.int64)
+    sizes = np.array([_size(names[row]) for row in rows], dtype=np.int64)
     values, counts = np.unique(sizes, return_counts=True)
     several = np.isin(sizes, values[(counts > 1) & (values >= 0)])
     suspects = zip(rows[several].tolist(), sizes[several].tolist(), strict=True)
-    ends = _sets((row, _digest(f"{root}{os.sep}{paths.iloc[row]}", size)) for row, size in suspects)
-    sets = sorted(whole for rows_of in ends for whole in _sets((r, _digest(root / paths.iloc[r])) for r in rows_of))
+    ends = _sets((row, _digest(names[row], size)) for row, size in suspects)
+    sets = sorted(whole for alike in ends for whole in _sets((row, _digest(names[row])) for row in alike))
     if memory is not None and memory.parent.is_dir():
         _keep(memory, sets)
     return sets
@@ -66,14 +67,14 @@ def _sets(keyed: Iterable[tuple[int, bytes | None]]) -> list[list[int]]:
     return [rows for rows in found.values() if len(rows) > 1]
 
 
-def _size(root: Path, path: str) -> int:
+def _size(path: str) -> int:
     try:
-        return os.stat(f"{root}{os.sep}{path}").st_size
+        return os.stat(path).st_size
     except OSError:
         return -1
 
 
-def _digest(path: Path | str, size: int | None = None) -> bytes | None:
+def _digest(path: str, size: int | None = None) -> bytes | None:
     """Hash of a file, or (with its size) of the size and its two ends; None where it can't be read."""
     try:
         with open(path, "rb") as file:

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -205,9 +204,10 @@ def _walk(subjects: Sequence[str] | pd.Series, strata: np.ndarray, shares: Seque
     return place[code]
 
 
-def _coded(texts: Sequence[str] | pd.Series) -> tuple[np.ndarray, Any]:
+def _coded(texts: Sequence[str] | pd.Series) -> tuple[np.ndarray, list[str]]:
     """Each text as its place among the different ones, which stand in the order in which they come first."""
-    return pd.factorize(texts if isinstance(texts, pd.Series) else np.asarray(texts, dtype=object))
+    code, different = pd.factorize(texts if isinstance(texts, pd.Series) else np.asarray(texts, dtype=object))
+    return code, different.tolist()
 
 
 def _most_frequent(code: np.ndarray, strata: np.ndarray) -> np.ndarray:

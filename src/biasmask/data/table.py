@@ -190,7 +190,7 @@ class TableSource:
 
         def ids(rows: slice) -> list[str]:
             if self.id is None:
-                return [p if isinstance(p, str) else name_row(rows.start + row) for row, p in enumerate(path.iloc[rows])]
+                return [p if isinstance(p, str) else name_row(rows.start + row) for row, p in enumerate(path.iloc[rows].tolist())]
             texts = column_text(raw[self.id].iloc[rows]).tolist()
             if None in texts:
                 raise DataError(f"{name_row(rows.start + texts.index(None))}: the id column '{self.id}' is empty")
@@ -198,7 +198,7 @@ class TableSource:
 
         def subjects(rows: slice) -> list[str]:
             texts = column_text(raw[self.subject].iloc[rows])
-            return [i if t is None else t for t, i in zip(texts, identifier.iloc[rows], strict=True)]
+            return [i if t is None else t for t, i in zip(texts, identifier.iloc[rows].tolist(), strict=True)]
 
         path = text_column(len(raw), paths)
         identifier = text_column(len(raw), ids)
