@@ -2,7 +2,7 @@
 
 python benchmarks/scale_table.py [--rows 10000 100000 1000000] [--table-only 10000000] [--format csv parquet]
 
-Each size runs in a fresh process. The image files are there (a few bytes each, in folders of 1,000), since looking for them is part
+Each size runs in a fresh process. The image files are there (a few bytes each, 1,000 a folder), as looking for them is part
 of the work; the pixels come from a source that renders, in a store that a run before has filled, since decoding isn't.
 """
 
@@ -91,7 +91,7 @@ def make_table(folder: Path, rows: int, files: bool) -> None:
     csv.write_csv(table, folder / f"{rows}.csv")
     for name in columns["image"].to_pylist() if files else ():
         path = folder / name
-        if path.name.endswith("000.jpg"):
+        if name.endswith("000.jpg"):
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     parquet.write_table(table, folder / f"{rows}.parquet")
@@ -131,10 +131,7 @@ def measure(folder: str, rows: int, kind: str, whole: bool) -> dict[str, Any]:
     )  # fmt: skip
     definitions = {"age": {"column": "age", "bins": [60]}, "sex": {"column": "sex", "missing": ["unknown"]}}
     if not whole:
-        import biasmask.data.table as module
-
-        module.find_files = lambda paths, *_: np.ones(len(paths), dtype=bool)
-        source.load()
+        source.load(lambda paths, *_: np.ones(len(paths), dtype=bool))
         lap("table")
         return {"laps": laps}
     data = open_image_data(source, definitions, ["age", "sex"], SIZE, Path(folder) / "pixels", crossed="age+sex")

@@ -91,7 +91,7 @@ def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame | None:
         return parts[0]
     for column in parts[0].columns:
         types = {part[column].dtype for part in parts}
-        if types == {TEXT, np.dtype(float)} and TEXT != object:
+        if types == {TEXT, np.dtype(float)} and not pd.api.types.is_object_dtype(TEXT):
             empty = [part for part in parts if part[column].dtype != TEXT]
             if any(part[column].notna().any() for part in empty):
                 return None

@@ -21,6 +21,7 @@ MISSING_IMAGE = "image file not found"
 NO_PATH = "image path is empty"
 EXAMPLES = 5
 NameRow = Callable[[int], str]
+FindFiles = Callable[..., np.ndarray]
 SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold"}
 
 
@@ -100,10 +101,13 @@ class TableSource:
     separator: str | None = None
     follow_symlinks: bool = False
 
-    def load(self) -> Table:
+    def load(self, find: FindFiles = find_files) -> Table:
         """Reads, encodes, splits and checks.
 
         The split is drawn before rows without an image file are left out: it stays the same when more images arrive.
+
+        Args:
+            find: tells which images there are, as `find_files` does; other than that where pixels don't come from files.
 
         Returns:
             Table with rows of at least two classes.
@@ -146,7 +150,7 @@ class TableSource:
         frame.insert(3, "split", self._splits(frame, file_number[rows], name_row))
         leave_out(_reasons(frame["split"].isna().to_numpy(), "split is empty"))
         _require_rows(frame, exclusions, where)
-        found = find_files(frame["path"], root, name_row, self.follow_symlinks)
+        found = find(frame["path"], root, name_row, self.follow_symlinks)
         if not found.any():
             first = root / frame["path"].iloc[0]
             raise missing_images(self.name, len(frame), first, root, self.homepage, self.prepare_script)

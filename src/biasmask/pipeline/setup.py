@@ -183,6 +183,8 @@ def open_data(
             crossed_name(attributes) if debiases and len(attributes) > 1 else None,
             node.get("debias_share", 1.0) if debiases else 1.0,
             node.get("share_seed", 0),
+            node.get("store_url"),
+            node.get("store_cache_gb", 20.0),
             eval_batch_size=node.eval_batch_size,
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,
