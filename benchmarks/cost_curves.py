@@ -3,7 +3,7 @@
 python benchmarks/cost_curves.py [--only images parameters groups rows sentences] [--plot docs/images/cost_curves.png]
 
 Each point is a process of its own on one core with one torch thread. A slope is fitted in log-log through all points of a stage:
-1 is proportional. Beside them stand what this machine can do at all (a matrix product, a copy) and the share that a stage reaches.
+1 is proportional. Beside them stands what this machine can do at all (a matrix product, a copy) and a stage's share of it.
 """
 
 import argparse
@@ -121,9 +121,9 @@ def run_stages(watch: Stopwatch, folder: Path, backbone: str, images: int, metho
     set_threads(1, sweep=False)
     found: dict[str, float] = {}
     for method in methods:
-        words = ["experiment=bmft_rendered", f"debias={method}", "trainer=cpu", "logger=none", "progress=false", "backbone=test_resnet",
-                 f"model.backbone={backbone}", f"data.image_size={SIZE}", f"paths.log_dir={folder}",
-                 f"data.source.n={{train: 0, debias: {images}, val: 32, test: 32}}", "prune_block_size=32"]  # fmt: skip
+        words = ["experiment=bmft_rendered", f"debias={method}", "trainer=cpu", "logger=none", "progress=false"]
+        words += ["backbone=test_resnet", f"model.backbone={backbone}", f"data.image_size={SIZE}", f"paths.log_dir={folder}"]
+        words += [f"data.source.n={{train: 0, debias: {images}, val: 32, test: 32}}", "prune_block_size=32"]
         if method == "bmft":
             words += ["debias.impair.epochs=1", "debias.repair.epochs=1", "debias.impair.guard=null", "debias.repair.guard=null"]
         with initialize_config_dir(config_dir=str(ROOT / "configs"), version_base=None):
@@ -242,7 +242,7 @@ def slope(curve: list[dict[str, Any]], what: str) -> float:
 
 def markdown(points: list[dict[str, Any]], peak: float, copied: float) -> str:
     lines = [
-        f"One thread of this machine: {peak / 1e9:.0f} GFLOP/s (float32, {GEMM} x {GEMM} product), {copied / 1e9:.1f} GB/s (copy).",
+        f"One thread of this machine: {peak / 1e9:.0f} GFLOP/s (float32, {GEMM} x {GEMM}), {copied / 1e9:.1f} GB/s (copy).",
         "",
         "| over | stage | from | to | slope of time | seconds of the processor | by the clock | peak, MB | share of the peak |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
