@@ -41,11 +41,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=1, help="of each point; the median counts")
     parser.add_argument("--plot", type=Path, help="write the picture here")
     parser.add_argument("--out", type=Path, help="write the tables here, and the points as JSON beside them")
+    parser.add_argument("--join", type=Path, nargs="+", help="JSON files of --out, measured axis by axis, in place of measuring")
     return parser.parse_args()
 
 
 def main() -> None:
     asked = arguments()
+    if asked.join:
+        parts = [json.loads(path.read_text()) for path in asked.join]
+        points = [point for part in parts for point in part["points"]]
+        peak, copied = (statistics.median(part[key] for part in parts) for key in ("gemm", "copy"))
+    else:
+        points, peak, copied = measured(asked)
+    text = markdown(points, peak, copied)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text)
+        asked.out.with_suffix(".json").write_text(json.dumps({"gemm": peak, "copy": copied, "points": points}, indent=1))
+    if asked.plot:
+        plot(points, asked.plot)
+
+
+def measured(asked: argparse.Namespace) -> tuple[list[dict[str, Any]], float, float]:
+    """All points, and what one thread can do: operations and bytes a second."""
     import lightning  # noqa: F401, before the forks: a child's imports are in no figure
     import pandas  # noqa: F401
     import timm  # noqa: F401
@@ -62,13 +80,7 @@ def main() -> None:
             for number, amount in enumerate(SWEEPS[axis][: asked.points]):
                 points += measure(axis, amount, Path(folder) / f"{axis}{amount}", asked.repeats, count=number == 0)
                 print(*(f"{p['axis']} {p['x']}: {p['stage']} {p['cpu']:.2f} s" for p in points[-3:]), sep="; ", file=sys.stderr)
-    text = markdown(points, peak, copied)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text)
-        asked.out.with_suffix(".json").write_text(json.dumps({"gemm": peak, "copy": copied, "points": points}, indent=1))
-    if asked.plot:
-        plot(points, asked.plot)
+    return points, peak, copied
 
 
 def machine(watch: Stopwatch) -> tuple[float, float]:
