@@ -60,3 +60,28 @@ def test_up_to_5_percent_undefined_draws_are_left_out() -> None:
     for confidence in (0.0, 1.0, 95.0):
         with pytest.raises(ValueError, match="confidence"):
             percentile_interval(draws, confidence)
+
+
+def test_figures_made_in_blocks_of_draws_are_those_of_one_block(monkeypatch):
+    import numpy as np
+    import pandas as pd
+
+    from biasmask.metrics import bootstrap, table_draws
+    from biasmask.metrics.evaluation import compare_predictions, evaluate_predictions
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"row": range(40), "score": random.random(40), "target": random.integers(0, 2, 40)})
+    frame["attribute:sex"] = np.array(["f", "m"])[random.integers(0, 2, 40)]
+    other = frame.assign(score=random.random(40))
+    groups = {"sex": ("f", "m")}
+
+    def figures():
+        one = evaluate_predictions(frame, groups, 0.5, n_bootstrap=50)
+        return repr(one), repr(compare_predictions(frame, other, groups, (0.5, 0.5), n_bootstrap=50))
+
+    monkeypatch.setattr(table_draws, "bootstrap_blocks", lambda *asked: bootstrap.bootstrap_blocks(*asked, elements=1))
+    monkeypatch.setattr(bootstrap, "CHUNK_ELEMENTS", 7 * 40)
+    small = figures()
+    assert len([*bootstrap.bootstrap_blocks(torch.zeros(40), 50, 0, elements=1)]) == 8
+    monkeypatch.setattr(table_draws, "bootstrap_blocks", lambda *asked: bootstrap.bootstrap_blocks(*asked, elements=10**9))
+    assert small == figures()

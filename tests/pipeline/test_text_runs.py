@@ -173,8 +173,10 @@ def test_a_masked_lm_keeps_its_head(runner: Runner, tmp_path: Path) -> None:
     assert torch.isfinite(AutoModelForMaskedLM.from_pretrained(run.folder / "debiased_hf")(**inputs()).logits).all()
 
 
-def test_two_processes_prune_and_count_alike(runner: Runner, parts: Path, tmp_path: Path) -> None:
-    run = runner.text(parts, "debias=text/block_pruning", FAST, "trainer=ddp_sim", "debias.epochs=8", store=tmp_path / "store")
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_prune_and_count_alike(processes: int, runner: Runner, parts: Path, tmp_path: Path) -> None:
+    several = ("trainer=ddp_sim", f"trainer.devices={processes}", "debias.epochs=8")
+    run = runner.text(parts, "debias=text/block_pruning", FAST, *several, store=tmp_path / "store")
     record = run.stage("prune")
     assert record["changed_outside"] == 0 and record["edited"] > 0
     assert run.read("block_mask.json")["kept"] < run.read("block_mask.json")["total"]

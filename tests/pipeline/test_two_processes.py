@@ -46,13 +46,10 @@ def runs_on_two(home: Path, common: list[str]) -> None:
     (home / "error.txt").write_text(text)
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    home = tmp_path_factory.mktemp("two")
-    overrides = [word for word in make_user_table(home).overrides if not word.startswith("debias.")]
-    common = [*overrides, f"model.ckpt_path={net_writer(home)()}"]
-    script = "from pathlib import Path; from tests.pipeline.test_two_processes import runs_on_two\n"
-    script += f"runs_on_two(Path({str(home)!r}), {common!r})"
+def in_own_process(module: str, function: str, home: Path, common: list[str]) -> None:
+    """Call `function(home, common)` of a test module in a process that has never gone backward."""
+    script = f"from pathlib import Path; from tests.pipeline.{module} import {function}\n"
+    script += f"{function}(Path({str(home)!r}), {common!r})"
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -70,6 +67,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
             os.killpg(process.pid, signal.SIGKILL)  # the workers too
             raise
     assert process.returncode == 0, errors[-3000:]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    home = tmp_path_factory.mktemp("two")
+    overrides = [word for word in make_user_table(home).overrides if not word.startswith("debias.")]
+    common = [*overrides, f"model.ckpt_path={net_writer(home)()}"]
+    in_own_process("test_two_processes", "runs_on_two", home, common)
     return home, common
 
 

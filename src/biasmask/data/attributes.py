@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import column_text, near_names, require_column, shown, value_list
+from biasmask.data.values import column_codes, near_names, require_column, shown, value_list
 from biasmask.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -104,9 +103,9 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
     column = str(definition.get("column") or name)
     columns = [c[len(RAW) :] for c in frame.columns if c.startswith(RAW)]
     require_column(columns, column, where, f"for the attribute '{name}'")
-    texts = column_text(frame[RAW + column])
+    codes, texts = column_codes(frame[RAW + column])
     missing = set(value_list(definition.get("missing")))
-    values = [v for v in pd.unique(texts) if v is not None and v not in missing]
+    values = [v for v in texts if v not in missing]
     if definition.get("groups"):
         names, group_of = _by_groups(name, definition["groups"])
     elif definition.get("bins") is not None:
@@ -115,16 +114,26 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
         names, group_of = _by_value(name, column, values, frame[RAW + column])
     stray = [v for v in values if v not in group_of]
     if stray and definition.get("unknown", "error") == "error":
-        row = int(np.flatnonzero(texts == stray[0])[0])
+        row = int(np.argmax(codes == texts.index(stray[0])))
         raise DataError(
             f"{where} row {row} (id {frame['id'].iloc[row]}): column '{column}' holds '{stray[0]}', which is in "
             f"no group of '{name}'; known: {shown(_known(names, group_of))}; "
             f"missing: {shown(sorted(missing)) or 'none'}; add it to a group or to `missing`, or set unknown: exclude"
         )
     why = {v: f"{column} is '{v}', in no group" for v in stray} | {v: f"{column} is '{v}'" for v in missing}
-    why[None] = f"{column} is empty"
-    index = np.array([-1 if t in why else group_of[t] for t in texts], dtype=np.int64)
-    return EncodedAttribute(name, names, index, dict(Counter(why[t] for t in texts if t in why)))
+    place = np.array([*(-1 if v in why else group_of[v] for v in texts), -1], dtype=np.int64)
+    return EncodedAttribute(name, names, place[codes], _reasons(codes, texts, why, f"{column} is empty"))
+
+
+def _reasons(codes: np.ndarray, texts: list[str], why: Mapping[str, str], empty: str) -> dict[str, int]:
+    """Rows without a group, by reason, in the order in which the reasons come first."""
+    present, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    found = [
+        (row, empty if code < 0 else why[texts[code]], count)
+        for code, row, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True)
+        if code < 0 or texts[code] in why
+    ]
+    return {reason: count for _, reason, count in sorted(found)}
 
 
 def _known(names: tuple[str, ...], group_of: dict[str, int]) -> list[str]:

@@ -21,7 +21,7 @@ class PixelDataset(Dataset[Batch]):
     """Rows of a pixel store with their targets and groups; position i of the dataset is row `rows[i]` of the table.
 
     Args:
-        images: uint8 (N, S, S, 3), a memory map or an array.
+        images: uint8 (N, S, S, 3), a memory map or an array, or what gives arrays of rows as they do (`ShardedImages`).
         target: int (N,), class indices.
         groups: per attribute int (N,), -1 where missing.
         rows: int (M,), the table rows of this dataset; None means all N.
@@ -39,7 +39,7 @@ class PixelDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: Any,
         target: Sequence[int] | np.ndarray,
         groups: Mapping[str, Sequence[int] | np.ndarray],
         rows: Sequence[int] | np.ndarray | None = None,
@@ -71,7 +71,7 @@ class PixelDataset(Dataset[Batch]):
         index = torch.as_tensor(positions, dtype=torch.int64)
         # Sorted, a memory map that is not in RAM yet is read forwards; the second gather is of data that is.
         place, order = self._place.index_select(0, index).sort()
-        image = self._pixels.index_select(0, place)
+        image = self._images_of(place)
         if not bool((order[1:] > order[:-1]).all()):
             image = image.index_select(0, order.argsort())
         return {
@@ -80,6 +80,11 @@ class PixelDataset(Dataset[Batch]):
             "group": {key: value.index_select(0, index) for key, value in self.groups.items()},
             "row": self.rows.index_select(0, index),
         }
+
+    def _images_of(self, place: Tensor) -> Tensor:
+        if self._pixels is None:
+            return torch.from_numpy(self._images[place.numpy()])
+        return self._pixels.index_select(0, place)
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker that is spawned opens the map itself: pickling it would copy the whole file."""
@@ -126,8 +131,10 @@ def _whole_batch(batch: Any) -> Any:
     return batch
 
 
-def _as_tensor(images: np.ndarray) -> Tensor:
-    """A tensor on the same memory; nothing here writes to it, so that the map may be read-only."""
+def _as_tensor(images: Any) -> Tensor | None:
+    """A tensor on the same memory; nothing here writes to it, so that the map may be read-only. None: no memory of all rows."""
+    if not isinstance(images, np.ndarray):
+        return None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from biasmask.data.attributes import EncodedAttribute
+from biasmask.data.same_files import same_files
 from biasmask.data.splits import SPLITS
 from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Table
 from biasmask.data.values import shown
@@ -60,6 +59,7 @@ def check_table(
     unreadable: Mapping[int, str] | None = None,
     minimum_cell: int = 10,
     debiased: int = 1,
+    memory: Path | None = None,
 ) -> CheckReport:
     """Counts a table's cells and names its problems.
 
@@ -72,6 +72,7 @@ def check_table(
         unreadable: row -> reason, from the pixel store; these rows are left out of the counts.
         minimum_cell: a split x group x target cell with fewer rows is reported.
         debiased: how many of the attributes are to be debiased.
+        memory: file that keeps which files are the same, where the table's files are known to be as they were.
 
     Returns:
         CheckReport; cells of a split that the table lacks are not listed.
@@ -85,7 +86,7 @@ def check_table(
     _count(report, table, attributes, usable, debiased)
     _subjects(report, frame)
     _duplicate_rows(report, frame)
-    _duplicate_files(report, table)
+    _duplicate_files(report, table, memory)
     return report
 
 
@@ -178,8 +179,8 @@ def _cells(
 
 
 def _subjects(report: CheckReport, frame: pd.DataFrame) -> None:
-    splits = frame.groupby("subject", sort=True)["split"].nunique()
-    torn = [str(s) for s in splits.index[splits > 1]]
+    pairs = frame[["subject", "split"]].drop_duplicates()
+    torn = sorted(str(subject) for subject in pairs["subject"][pairs["subject"].duplicated()].unique())
     report.subjects_in_two_splits = {"count": len(torn), "examples": torn[:EXAMPLES]}
     if torn:
         report.warnings.append(
@@ -205,25 +206,10 @@ def _duplicate_rows(report: CheckReport, frame: pd.DataFrame) -> None:
         )
 
 
-def _duplicate_files(report: CheckReport, table: Table) -> None:
-    """Different files with the same bytes, found by size first, so that few files are read."""
-    first_row: dict[str, int] = {}
-    for row, path in enumerate(table.frame["path"]):
-        first_row.setdefault(path, row)
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for path in first_row:
-        try:
-            by_size[os.stat(table.root / path).st_size].append(path)
-        except OSError:
-            continue  # rendered images have no file, and a file that vanished is the pixel store's to report
-    by_hash: dict[str, list[str]] = defaultdict(list)
-    for paths in by_size.values():
-        for path in paths if len(paths) > 1 else []:
-            digest = _digest(table.root / path)
-            if digest:
-                by_hash[digest].append(path)
+def _duplicate_files(report: CheckReport, table: Table, memory: Path | None) -> None:
+    """Different files with the same bytes."""
+    sets = same_files(table.frame["path"], table.root, memory)
     ids, splits, target = table.frame["id"], table.frame["split"], table.frame["target"]
-    sets = [[first_row[p] for p in paths] for paths in by_hash.values() if len(paths) > 1]
     across = sum(splits.iloc[rows].nunique() > 1 for rows in sets)
     torn = sum(target.iloc[rows].nunique() > 1 for rows in sets)
     report.duplicate_files = {
@@ -240,10 +226,3 @@ def _duplicate_files(report: CheckReport, table: Table) -> None:
             f"{across} sets lie in two splits, {torn} have both targets"
         )
 
-
-def _digest(path: Path) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

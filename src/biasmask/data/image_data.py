@@ -13,6 +13,7 @@ from biasmask.data.attributes import EncodedAttribute, encode_attribute
 from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
 from biasmask.data.debias_share import nested_share
+from biasmask.data.pixel_shards import open_shards
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
 from biasmask.data.samplers import BalancedRows, EqualCells, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
 from biasmask.data.table import Table
@@ -154,7 +155,8 @@ class ImageData:
 
     def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
         """The checker's report; the first `debiased` attributes are to be debiased."""
-        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased)
+        memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
+        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory)
 
 
 def open_image_data(
@@ -167,6 +169,8 @@ def open_image_data(
     crossed: str | None = None,
     debias_share: float = 1.0,
     share_seed: int = 0,
+    store_url: str | None = None,
+    store_cache_gb: float = 20.0,
     **loading: Any,
 ) -> ImageData:
     """Load the table of a source, encode its attributes and open (or build) its pixels.
@@ -181,11 +185,14 @@ def open_image_data(
         crossed: an attribute such as sex+age whose groups batches need as well.
         debias_share: share of the debias split's rows that is used, of each group and target of the debiased attribute.
         share_seed: which rows these are.
+        store_url: where the pixels were published; None = they are decoded here.
+        store_cache_gb: most GB of local copies of them.
         loading: `eval_batch_size`, `num_workers`, `pin_memory`.
     """
-    table = source.load()
+    shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
+    table = source.load(shards.find) if shards and not hasattr(source, "render") else source.load()
     encoded = {name: encode_attribute(name, definitions, table) for name in dict.fromkeys(attributes)}
-    store = open_pixel_store(table, image_size, cache_dir, source, progress)
+    store = shards.store(table, image_size) if shards else open_pixel_store(table, image_size, cache_dir, source, progress)
     unreported = {}
     if crossed is not None and crossed not in encoded:
         unreported[crossed] = encode_attribute(crossed, definitions, table)

@@ -1,16 +1,23 @@
 """Image paths of a table: filled from a template, kept inside the root, looked up folder by folder."""
 
 import os
+import re
 import string
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from biasmask.data.values import column_text, require_column
 from biasmask.errors import ConfigError, DataError
+
+# A relative path that is as posix writes it: no backslash, no empty part, none of dots alone, no null character.
+ORDINARY = re.compile(r"(?!\.{1,2}(?:/|$))[^/\\\0]+(?:/(?!\.{1,2}(?:/|$))[^/\\\0]+)*")
+SURROGATE = re.compile("[\ud800-\udfff]")  # how Python writes the bytes of a name that is no UTF-8
+LISTED = 100_000  # names of a folder that are Python strings at one time
 
 
 def template_fields(template: str) -> list[str]:
@@ -43,11 +50,10 @@ def fill_template(template: str, frame: pd.DataFrame, where: str) -> np.ndarray:
     if template == fields[0]:
         return columns[template]
     parts = [(literal, field) for literal, field, _, _ in string.Formatter().parse(template)]
-    out = np.empty(len(frame), dtype=object)
-    for row in range(len(frame)):
-        cells = [(literal, columns[field][row] if field else "") for literal, field in parts]
-        out[row] = None if any(cell is None for _, cell in cells) else "".join(a + b for a, b in cells)
-    return out
+    pattern = "".join(text.replace("{", "{{").replace("}", "}}") + "{}" * bool(field) for text, field in parts)
+    cells = [columns[field] for _, field in parts if field]
+    texts = [None if None in row else pattern.format(*row) for row in zip(*cells, strict=True)]
+    return np.array(texts, dtype=object)
 
 
 def relative_paths(paths: Sequence[str | None], root: Path, name_row: Callable[[int], str]) -> list[str | None]:
@@ -62,10 +68,11 @@ def relative_paths(paths: Sequence[str | None], root: Path, name_row: Callable[[
         DataError: a path with "..", or an absolute one that is not below `root`, or one with a null character.
     """
     out: list[str | None] = []
+    ordinary = ORDINARY.fullmatch
     above = PurePosixPath(root.absolute().as_posix())
     for row, given in enumerate(paths):
-        if given is None:
-            out.append(None)
+        if given is None or ordinary(given):
+            out.append(given)
             continue
         path = PurePosixPath(given.replace("\\", "/"))
         if path.is_absolute() and path.is_relative_to(above):
@@ -80,7 +87,7 @@ def relative_paths(paths: Sequence[str | None], root: Path, name_row: Callable[[
 
 
 def find_files(
-    paths: Sequence[str], root: Path, name_row: Callable[[int], str], follow_symlinks: bool = False
+    paths: Sequence[str] | pd.Series, root: Path, name_row: Callable[[int], str], follow_symlinks: bool = False
 ) -> np.ndarray:
     """Which of the files exist, by one listing of each folder rather than one look-up a file.
 
@@ -96,9 +103,11 @@ def find_files(
     Raises:
         DataError: a folder that can't be listed, or a link that leads out of the root.
     """
-    rows_in: dict[str, list[int]] = defaultdict(list)
-    for row, path in enumerate(paths):
-        rows_in[path.rpartition("/")[0]].append(row)
+    texts = pa.array(paths, pa.large_string(), from_pandas=True)
+    folder_of, folders = pd.factorize(pc.replace_substring_regex(texts, r"(?s)/?[^/]*$", "").to_pandas())
+    names = pc.replace_substring_regex(texts, r"(?s)^.*/", "")
+    order = np.argsort(folder_of, kind="stable")
+    ends = np.bincount(folder_of, minlength=len(folders)).cumsum()
     real_root = root.resolve()
     found = np.zeros(len(paths), dtype=bool)
 
@@ -109,20 +118,41 @@ def find_files(
                 "that holds the images, or allow it with +data.source.follow_symlinks=true"
             )
 
-    for folder, rows in rows_in.items():
+    for folder, rows in zip(folders, np.split(order, ends[:-1]), strict=True):
         try:
-            with os.scandir(root / folder) as entries:
-                links = {entry.name: entry.is_symlink() for entry in entries if entry.is_file()}
+            listed, links = _listing(root / folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise DataError(
-                f"{name_row(rows[0])}: the folder {root / folder} can't be listed: {error.strerror}"
+                f"{name_row(int(rows[0]))}: the folder {root / folder} can't be listed: {error.strerror}"
             ) from error
-        refuse_outside(root / folder, rows[0])
-        for row in rows:
-            name = paths[row].rpartition("/")[2]
-            found[row] = name in links
-            if links.get(name):
-                refuse_outside(root / paths[row], row)
+        refuse_outside(root / folder, int(rows[0]))
+        wanted = names.take(pa.array(rows))
+        found[rows] = pc.is_in(wanted, listed).to_numpy(zero_copy_only=False)
+        for row in rows[pc.is_in(wanted, links).to_numpy(zero_copy_only=False)].tolist() if len(links) else ():
+            refuse_outside(root / paths[row], row)
     return found
+
+
+def _listing(folder: Path) -> tuple[pa.ChunkedArray, pa.Array]:
+    """The names of the files of a folder, and of those that are links."""
+    blocks, links, block = [], [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                block.append(entry.name)
+                if entry.is_symlink():
+                    links.append(entry.name)
+            if len(block) == LISTED:
+                blocks.append(_names(block))
+                block = []
+    return pa.chunked_array([*blocks, _names(block)]), _names(links)
+
+
+def _names(names: list[str]) -> pa.Array:
+    """Names as packed text; one that is no UTF-8 can't stand in a table, and is left out."""
+    try:
+        return pa.array(names, pa.large_string())
+    except UnicodeEncodeError:
+        return pa.array([name for name in names if not SURROGATE.search(name)], pa.large_string())

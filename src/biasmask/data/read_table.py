@@ -1,19 +1,22 @@
 """CSV or Parquet into a frame, with the line of each row, so that an error can name it."""
 
 import csv
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import shown
+from biasmask.data.values import TEXT, shown
 from biasmask.errors import DataError
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
+PART = 200_000  # rows of a CSV that are parsed at once
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -66,18 +69,42 @@ def _read_csv(path: Path, text_columns: set[str], separator: str) -> RawTable:
     header, lines = _check_fields(path, separator)
     types = {column: str for column in header if column in text_columns}
     try:
-        # the file was checked above; low_memory=False gives one type per column whatever the file's length
-        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=types, low_memory=False, index_col=False)
+        frame = _parse(path, sep=separator, encoding="utf-8-sig", dtype=types, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path} can't be read as CSV: {' '.join(str(error).split())[:200]}") from error
     if len(frame) != len(lines):
-        lines = list(range(2, len(frame) + 2))
-    return RawTable(frame, np.array(lines, dtype=np.int64))
+        return RawTable(frame, np.arange(2, len(frame) + 2))
+    return RawTable(frame, np.frombuffer(lines, dtype=np.int64))
 
 
-def _check_fields(path: Path, separator: str) -> tuple[list[str], list[int]]:
+def _parse(path: Path, **options: Any) -> pd.DataFrame:
+    """The CSV, with the type of each column that the whole of it gives, and little of it as Python strings at one time."""
+    # low_memory=False gives one type per column whatever the part's length
+    with pd.read_csv(path, low_memory=False, chunksize=PART, **options) as parts:
+        frame = _joined(list(parts))
+    return pd.read_csv(path, low_memory=False, **options) if frame is None else frame
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame | None:
+    """The parts as one, or None where a column's type in the whole isn't known from its types in the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    for column in parts[0].columns:
+        types = {part[column].dtype for part in parts}
+        if types == {TEXT, np.dtype(float)} and not pd.api.types.is_object_dtype(TEXT):
+            empty = [part for part in parts if part[column].dtype != TEXT]
+            if any(part[column].notna().any() for part in empty):
+                return None
+            for part in empty:
+                part[column] = part[column].astype(TEXT)
+        elif np.dtype(object) in types or (len(types) > 1 and types != {np.dtype(float), np.dtype(np.int64)}):
+            return None
+    return pd.concat(parts, ignore_index=True)
+
+
+def _check_fields(path: Path, separator: str) -> tuple[list[str], array]:
     """Header and the line of each record; pandas itself pads a short row with NaN and says nothing."""
-    lines: list[int] = []
+    lines = array("q")
     line = 0
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

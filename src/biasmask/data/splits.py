@@ -1,10 +1,11 @@
 """Splits: train, debias, val and test, by a hash, by a stratified walk over subjects, in folds, or by a column."""
 
 import hashlib
-from collections import Counter, defaultdict
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from biasmask.data.values import near_names, shown
 from biasmask.errors import ConfigError, DataError
@@ -39,7 +40,7 @@ def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value > 0}
 
 
-def hash_split(keys: Sequence[str], fractions: Mapping[str, float], seed: int = 0) -> np.ndarray:
+def hash_split(keys: Sequence[str] | pd.Series, fractions: Mapping[str, float], seed: int = 0) -> np.ndarray:
     """The split of each key from its hash alone, so that no other row can change it.
 
     Formula: u = sha256(seed:key) read as a number in [0, 1); the split is the one whose stretch of the cumulated
@@ -59,12 +60,13 @@ def hash_split(keys: Sequence[str], fractions: Mapping[str, float], seed: int = 
     shares = check_fractions(fractions)
     names = list(shares)
     edges = np.cumsum(list(shares.values()))[:-1]
-    units = np.array([_unit(key, seed) for key in keys], dtype=np.float64)
-    return np.array(names, dtype=object)[np.searchsorted(edges, units, side="right")]
+    code, different = _coded(keys)
+    units = np.array([_unit(key, seed) for key in different], dtype=np.float64)
+    return np.array(names, dtype=object)[np.searchsorted(edges, units, side="right")][code]
 
 
 def stratified_split(
-    subjects: Sequence[str], strata: np.ndarray, fractions: Mapping[str, float], seed: int = 0
+    subjects: Sequence[str] | pd.Series, strata: np.ndarray, fractions: Mapping[str, float], seed: int = 0
 ) -> np.ndarray:
     """The split of each row: a subject is never divided, and each stratum is divided close to the fractions.
 
@@ -111,21 +113,23 @@ def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: 
         if split not in SPLITS:
             raise ConfigError(f"split names: '{name}' is mapped to '{split}', which is none of {shown(SPLITS)}")
         known[str(name).strip().lower()] = split
-    out = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        if value is None:
-            continue
+    codes, different = pd.factorize(values)
+    for code, value in enumerate(different):
         if value.lower() not in known:
             raise DataError(
-                f"{name_row(row)}: '{value}' is no split{near_names(value, known) or ';'} known: {shown(SPLITS)}; "
-                f"map your own name with 'data.split_names={{{value}: debias}}'"
+                f"{name_row(int(np.argmax(codes == code)))}: '{value}' is no split{near_names(value, known) or ';'} "
+                f"known: {shown(SPLITS)}; map your own name with 'data.split_names={{{value}: debias}}'"
             )
-        out[row] = known[value.lower()]
-    return out
+    return np.array([*(known[value.lower()] for value in different), None], dtype=object)[codes]
 
 
 def fold_split(
-    subjects: Sequence[str], strata: np.ndarray | None, fractions: Mapping[str, float], folds: int, fold: int, seed: int = 0
+    subjects: Sequence[str] | pd.Series,
+    strata: np.ndarray | None,
+    fractions: Mapping[str, float],
+    folds: int,
+    fold: int,
+    seed: int = 0,
 ) -> np.ndarray:
     """The split of each row where the test rows are one of k folds: over all folds every row is a test row once.
 
@@ -159,8 +163,8 @@ def fold_split(
             "data.folds makes test rows out of rows that are split by fractions, and here the share of `test` is "
             f"{shares.get('test', 0):g}; where the test set is a file of its own, repeat splits with data.split_seed instead"
         )
-    if len(set(subjects)) < folds:
-        raise DataError(f"{len(set(subjects))} subjects can't make {folds} folds")
+    if (count := len(set(subjects))) < folds:
+        raise DataError(f"{count} subjects can't make {folds} folds")
     rest = sum(share for name, share in shares.items() if name != "test")
     others = {name: share / rest for name, share in shares.items() if name != "test"}
     keys = np.asarray(subjects, dtype=object)
@@ -189,26 +193,45 @@ def strata_of(labels: Sequence[np.ndarray], count: int) -> np.ndarray:
     return np.unique(np.stack(labels, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _walk(subjects: Sequence[str], strata: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
-    rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, subject in enumerate(subjects):
-        rows_of[subject].append(row)
-    stratum_size = Counter(strata.tolist())
+def _walk(subjects: Sequence[str] | pd.Series, strata: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
+    code, names = _coded(subjects)
+    rows, stratum = np.bincount(code, minlength=len(names)), _most_frequent(code, strata)
+    unit = np.array([_unit(name, seed) for name in names], dtype=np.float64)
+    values, sizes = np.unique(strata, return_counts=True)
+    order = np.lexsort((unit, -rows, stratum, -sizes[np.searchsorted(values, stratum)]))
+    place = np.zeros(len(names), dtype=np.int64)
+    place[order] = _deal(rows[order].tolist(), shares)
+    return place[code]
 
-    def order(subject: str) -> tuple[int, int, int, float]:
-        rows = rows_of[subject]
-        stratum = min(Counter(int(strata[r]) for r in rows).items(), key=lambda item: (-item[1], item[0]))[0]
-        return -stratum_size[stratum], stratum, -len(rows), _unit(subject, seed)
 
-    places = np.zeros(len(subjects), dtype=np.int64)
-    filled = [0] * len(shares)
-    seen = 0
-    for subject in sorted(rows_of, key=order):
-        rows = rows_of[subject]
-        seen += len(rows)
-        place = max(range(len(shares)), key=lambda s: (shares[s] * seen - filled[s], -s))
-        filled[place] += len(rows)
-        places[rows] = place
+def _coded(texts: Sequence[str] | pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Each text as its place among the different ones, which stand in the order in which they come first."""
+    code, different = pd.factorize(texts if isinstance(texts, pd.Series) else np.asarray(texts, dtype=object))
+    return code, different.tolist()
+
+
+def _most_frequent(code: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """The most frequent stratum of each code 0..K-1, the smallest one of those that are equally frequent."""
+    values, index = np.unique(strata, return_inverse=True)
+    pairs, counts = np.unique(code * max(len(values), 1) + index.reshape(-1), return_counts=True)
+    owner, stratum = pairs // max(len(values), 1), pairs % max(len(values), 1)
+    first = np.lexsort((stratum, -counts, owner))
+    return values[stratum[first[np.unique(owner[first], return_index=True)[1]]]]
+
+
+def _deal(rows: Sequence[int], shares: Sequence[float]) -> list[int]:
+    """Where each goes: to the one that lacks most rows so far, counting these; the first one of equals."""
+    filled, seen, places = [0] * len(shares), 0, []
+    numbered = list(enumerate(shares))
+    for count in rows:
+        seen += count
+        place, most = 0, -math.inf
+        for number, share in numbered:
+            lack = share * seen - filled[number]
+            if lack > most:
+                place, most = number, lack
+        filled[place] += count
+        places.append(place)
     return places
 
 

@@ -14,13 +14,14 @@ from biasmask.data.missing_data import missing_images, missing_table
 from biasmask.data.read_table import read_table
 from biasmask.data.splits import SPLITS, column_split, fold_split, hash_split, strata_of, stratified_split
 from biasmask.data.targets import encode_target, require_two_classes
-from biasmask.data.values import column_text, require_column, shown
+from biasmask.data.values import column_text, require_column, shown, text_column
 from biasmask.errors import ConfigError, DataError
 
 MISSING_IMAGE = "image file not found"
 NO_PATH = "image path is empty"
 EXAMPLES = 5
 NameRow = Callable[[int], str]
+FindFiles = Callable[..., np.ndarray]
 SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold"}
 
 
@@ -54,7 +55,7 @@ class Table:
 
 
 def _reasons(out: np.ndarray, reason: str) -> np.ndarray:
-    return np.array([reason if row else None for row in out], dtype=object)
+    return np.array([None, reason], dtype=object)[out.astype(np.int8)]
 
 
 def _require_rows(frame: pd.DataFrame, exclusions: list[Exclusion], where: str) -> None:
@@ -100,10 +101,13 @@ class TableSource:
     separator: str | None = None
     follow_symlinks: bool = False
 
-    def load(self) -> Table:
+    def load(self, find: FindFiles = find_files) -> Table:
         """Reads, encodes, splits and checks.
 
         The split is drawn before rows without an image file are left out: it stays the same when more images arrive.
+
+        Args:
+            find: tells which images there are, as `find_files` does; other than that where pixels don't come from files.
 
         Returns:
             Table with rows of at least two classes.
@@ -125,19 +129,19 @@ class TableSource:
             return f"{names[file_number[rows[number]]]} line {lines[rows[number]]}"
 
         encoded = encode_target(raw[target["column"]], target)
-        paths = relative_paths(fill_template(self.image, raw, where).tolist(), root, name_row)
-        frame = pd.DataFrame({"id": self._texts(raw, self.id, paths, name_row), "path": paths})
-        frame["target"] = encoded.index
-        frame["subject"] = self._subjects(raw, frame["id"])
-        frame = pd.concat([frame, raw.add_prefix(RAW)], axis=1)
+        frame = self._frame(raw, encoded.index, root, where, name_row)
+        del raw
         exclusions: list[Exclusion] = []
 
         def leave_out(reasons: np.ndarray) -> None:
             nonlocal frame, rows
-            drop = np.array([r is not None for r in reasons], dtype=bool)
+            drop = reasons != None  # noqa: E711, each entry by itself
+            if not drop.any():
+                return
             for reason in pd.unique(reasons[drop]):
-                ids = frame["id"].to_numpy()[reasons == reason]
-                exclusions.append(Exclusion(str(reason), len(ids), [str(i) for i in ids[:EXAMPLES]]))
+                places = np.flatnonzero(reasons == reason)
+                examples = [str(i) for i in frame["id"].iloc[places[:EXAMPLES]]]
+                exclusions.append(Exclusion(str(reason), len(places), examples))
             frame, rows = frame[~drop].reset_index(drop=True), rows[~drop]
 
         leave_out(encoded.reasons)
@@ -146,7 +150,7 @@ class TableSource:
         frame.insert(3, "split", self._splits(frame, file_number[rows], name_row))
         leave_out(_reasons(frame["split"].isna().to_numpy(), "split is empty"))
         _require_rows(frame, exclusions, where)
-        found = find_files(frame["path"].tolist(), root, name_row, self.follow_symlinks)
+        found = find(frame["path"], root, name_row, self.follow_symlinks)
         if not found.any():
             first = root / frame["path"].iloc[0]
             raise missing_images(self.name, len(frame), first, root, self.homepage, self.prepare_script)
@@ -177,30 +181,42 @@ class TableSource:
                     require_column(part.frame.columns, column, str(path), use)
             parts.append(part.frame)
             lines.append(part.lines)
-            numbers.append(np.full(len(part.frame), number))
-        return pd.concat(parts, ignore_index=True), np.concatenate(numbers), np.concatenate(lines)
+            numbers.append(np.full(len(part.frame), number, dtype=np.int32))
+        frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+        return frame, np.concatenate(numbers), np.concatenate(lines)
 
-    def _texts(self, raw: pd.DataFrame, column: str | None, paths: list[str | None], name_row: NameRow) -> list[str]:
-        if column is None:
-            return [p if p is not None else name_row(row) for row, p in enumerate(paths)]
-        texts = column_text(raw[column])
-        empty = [row for row, text in enumerate(texts) if text is None]
-        if empty:
-            raise DataError(f"{name_row(empty[0])}: the id column '{column}' is empty")
-        return texts.tolist()
+    def _frame(self, raw: pd.DataFrame, target: np.ndarray, root: Path, where: str, name_row: NameRow) -> pd.DataFrame:
+        """All rows with id, path, target and subject, and the columns of the source under their names here."""
 
-    def _subjects(self, raw: pd.DataFrame, ids: pd.Series) -> np.ndarray:
-        if self.subject is None:
-            return ids.to_numpy(dtype=object)
-        texts = column_text(raw[self.subject])
-        return np.array([i if t is None else t for t, i in zip(texts, ids, strict=True)], dtype=object)
+        def paths(rows: slice) -> list[str | None]:
+            filled = fill_template(self.image, raw.iloc[rows], where)
+            return relative_paths(filled.tolist(), root, lambda row: name_row(rows.start + row))
+
+        def ids(rows: slice) -> list[str]:
+            if self.id is None:
+                return [p if isinstance(p, str) else name_row(rows.start + row) for row, p in enumerate(path.iloc[rows].tolist())]
+            texts = column_text(raw[self.id].iloc[rows]).tolist()
+            if None in texts:
+                raise DataError(f"{name_row(rows.start + texts.index(None))}: the id column '{self.id}' is empty")
+            return texts
+
+        def subjects(rows: slice) -> list[str]:
+            texts = column_text(raw[self.subject].iloc[rows])
+            return [i if t is None else t for t, i in zip(texts, identifier.iloc[rows].tolist(), strict=True)]
+
+        path = text_column(len(raw), paths)
+        identifier = text_column(len(raw), ids)
+        subject = identifier if self.subject is None else text_column(len(raw), subjects)
+        columns = {"id": identifier, "path": path, "target": target, "subject": subject}
+        return pd.concat([pd.DataFrame(columns), raw.add_prefix(RAW)], axis=1)
 
     def _splits(self, frame: pd.DataFrame, file_number: np.ndarray, name_row: NameRow) -> np.ndarray:
         out = np.empty(len(frame), dtype=object)
         own: list[int] = []
 
         def part(rows: np.ndarray, spec: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any], NameRow]:
-            return frame.iloc[rows].reset_index(drop=True), spec, lambda row: name_row(int(rows[row]))
+            chosen = frame if len(rows) == len(frame) else frame.iloc[rows].reset_index(drop=True)
+            return chosen, spec, lambda row: name_row(int(rows[row]))
 
         for number, entry in enumerate(self.files):
             given = entry.get("split")
@@ -253,9 +269,9 @@ class TableSource:
         """(N,) int64 of the target or an attribute."""
         return frame["target"].to_numpy() if name == "target" else encode_values(name, self.attributes, frame, self.name).index
 
-    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> list[str]:
+    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> pd.Series | list[str]:
         if by is None or by == self.subject:
-            return frame["subject"].tolist()
+            return frame["subject"]
         require_column(columns, by, self.name, "for the split")
         texts = column_text(frame[RAW + by])
         return [i if t is None else t for t, i in zip(texts, frame["id"], strict=True)]

@@ -1,6 +1,5 @@
 """Targets: a column of the source into class indices, or out, with the reason."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import column_text, shown, value_list
+from biasmask.data.values import column_codes, shown, value_list
 from biasmask.errors import ConfigError, DataError
 
 KEYS = ("column", "positive", "negative", "names", "classes")
@@ -56,15 +55,14 @@ def encode_target(column: pd.Series, definition: dict[str, Any]) -> EncodedTarge
     if unknown:
         raise ConfigError(f"target '{name}': unknown key {shown(sorted(unknown))}; known: {shown(KEYS)}")
     positive, negative = value_list(definition.get("positive")), value_list(definition.get("negative"))
-    texts = column_text(column)
+    codes, values = column_codes(column)
     if definition.get("classes") is not None:
-        return _encode_classes(name, definition, texts)
+        return _encode_classes(name, definition, codes, values)
     if negative and not positive:
         raise ConfigError(f"target '{name}': `negative` is given without `positive`")
     both = set(positive) & set(negative)
     if both:
         raise ConfigError(f"target '{name}': {shown(sorted(both))} stands in `positive` and in `negative`")
-    values = _distinct(texts)
     if not positive:
         mapping = _yes_or_no(name, values)
     elif negative:
@@ -72,23 +70,18 @@ def encode_target(column: pd.Series, definition: dict[str, Any]) -> EncodedTarge
     else:
         mapping = {v: int(v in positive) for v in values}
     class_names = _class_names(definition, positive, negative)
-    return _encoded(name, texts, mapping, class_names, "neither positive nor negative")
-
-
-def _distinct(texts: np.ndarray) -> list[str]:
-    return [v for v in pd.unique(texts) if v is not None]
+    return _encoded(name, codes, values, mapping, class_names, "neither positive nor negative")
 
 
 def _encoded(
-    name: str, texts: np.ndarray, mapping: dict[str, int], class_names: tuple[str, ...], outside: str
+    name: str, codes: np.ndarray, values: list[str], mapping: dict[str, int], class_names: tuple[str, ...], outside: str
 ) -> EncodedTarget:
-    index = np.array([mapping.get(t, -1) for t in texts], dtype=np.int64)
-    why = {v: f"target {name} is '{v}', {outside}" for v in _distinct(texts) if v not in mapping}
-    why[None] = f"target {name} is empty"
-    return EncodedTarget(index, np.array([why.get(t) for t in texts], dtype=object), class_names)
+    index = np.array([*(mapping.get(v, -1) for v in values), -1], dtype=np.int64)
+    why = [None if v in mapping else f"target {name} is '{v}', {outside}" for v in values]
+    return EncodedTarget(index[codes], np.array([*why, f"target {name} is empty"], dtype=object)[codes], class_names)
 
 
-def _encode_classes(name: str, definition: dict[str, Any], texts: np.ndarray) -> EncodedTarget:
+def _encode_classes(name: str, definition: dict[str, Any], codes: np.ndarray, values: list[str]) -> EncodedTarget:
     """The target of listed classes; a class index is the place of the class in the list."""
     beside = [key for key in ("positive", "negative", "names") if definition.get(key)]
     if beside:
@@ -102,11 +95,11 @@ def _encode_classes(name: str, definition: dict[str, Any], texts: np.ndarray) ->
             "a name of your own is written as {name: value}"
         )
     mapping: dict[str, int] = {}
-    for number, values in enumerate(lists.values()):
-        for value in value_list(values):
+    for number, listed in enumerate(lists.values()):
+        for value in value_list(listed):
             if mapping.setdefault(value, number) != number:
                 raise ConfigError(f"target '{name}': the value '{value}' stands in two of `classes`")
-    return _encoded(name, texts, mapping, class_names, "in none of the classes")
+    return _encoded(name, codes, values, mapping, class_names, "in none of the classes")
 
 
 def _yes_or_no(name: str, values: list[str]) -> dict[str, int]:
@@ -136,9 +129,9 @@ def require_two_classes(index: np.ndarray, class_names: tuple[str, ...], where: 
 
     >>> require_two_classes(np.array([0, 1]), ("benign", "malignant"), "mine.csv")
     """
-    counts = Counter(index.tolist())
-    if len(counts) < 2:
-        only = class_names[next(iter(counts), 0)]
+    found = np.unique(index)
+    if len(found) < 2:
+        only = class_names[int(found[0]) if len(found) else 0]
         other = "' or '".join(name for name in class_names if name != only)
         raise DataError(
             f"{where}: all {len(index)} usable rows have the target '{only}' and none '{other}'; "

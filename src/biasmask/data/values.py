@@ -2,13 +2,16 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from biasmask.errors import DataError
+
+BLOCK = 100_000  # rows whose texts are Python strings at one time, of some 70 bytes each; packed they are some 20
+TEXT = pd.Series(["a"]).dtype  # how this pandas keeps text: packed (3), or as Python strings (2)
 
 
 def value_text(value: Any) -> str | None:
@@ -45,14 +48,48 @@ def column_text(column: pd.Series) -> np.ndarray:
     >>> column_text(pd.Series([1.0, None, 2.5])).tolist()
     ['1', None, '2.5']
     """
+    codes, texts = column_codes(column)
+    return np.array([*texts, None], dtype=object)[codes]
+
+
+def column_codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """`value_text` of each cell as its place in the list of different texts, so that a long column needs few strings.
+
+    Returns:
+        (N,) int64, -1 for an empty cell, and the texts in the order in which they come first.
+
+    >>> column_codes(pd.Series([1.0, None, 2.5, 1.0]))
+    (array([ 0, -1,  1,  0]), ['1', '2.5'])
+    """
     try:
         # factorize treats 1 and True as one value; a mixed object column is rare enough to go cell by cell
         if column.dtype == object:
             raise TypeError
         codes, uniques = pd.factorize(column)
     except TypeError:
-        return np.array([value_text(v) for v in column], dtype=object)
-    return np.array([*(value_text(v) for v in uniques), None], dtype=object)[codes]
+        codes, uniques = pd.factorize(np.array([value_text(v) for v in column], dtype=object))
+    # tolist: a loop over a packed column takes ten times as long
+    texts = [v.strip() or None if type(v) is str else value_text(v) for v in uniques.tolist()]
+    places = {text: place for place, text in enumerate(dict.fromkeys(text for text in texts if text is not None))}
+    place = np.array([*(-1 if text is None else places[text] for text in texts), -1], dtype=np.int64)
+    return place[codes], list(places)
+
+
+def text_column(count: int, texts: Callable[[slice], Sequence[str | None]]) -> pd.Series:
+    """A column of text made block by block, so that only one block of it stands in memory as Python strings.
+
+    Args:
+        count: N.
+        texts: rows -> their texts.
+
+    Returns:
+        (N,), None or NaN where there is no text.
+
+    >>> text_column(3, lambda rows: ["a", None, "c"][rows]).isna().tolist()
+    [False, True, False]
+    """
+    blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)] or [slice(0, 0)]
+    return pd.concat([pd.Series(texts(rows), dtype=TEXT) for rows in blocks], ignore_index=True)
 
 
 def value_list(values: Any) -> list[str]:

@@ -1,5 +1,7 @@
 """Stratified bootstrap as integer row weights, and intervals from draws."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from biasmask.metrics.row_weights import CHUNK_ELEMENTS
 
 # With more undefined draws than this share the rest would no longer be a fair picture of the spread.
 MAX_UNDEFINED = 0.05
+BLOCK_ELEMENTS = 2**25  # of int32: 128 MB
 
 
 def bootstrap_weights(strata: Tensor, n_draws: int, seed: int) -> Tensor:
@@ -32,14 +35,34 @@ def bootstrap_weights(strata: Tensor, n_draws: int, seed: int) -> Tensor:
     >>> bootstrap_weights(torch.tensor([0, 0, 0, 7]), n_draws=3, seed=0)[:, 3].tolist()
     [1, 1, 1]
     """
+    return torch.cat([*bootstrap_blocks(strata, n_draws, seed, elements=n_draws * len(strata) + CHUNK_ELEMENTS)])
+
+
+def bootstrap_blocks(strata: Tensor, n_draws: int, seed: int, elements: int = BLOCK_ELEMENTS) -> Iterator[Tensor]:
+    """`bootstrap_weights` some draws at a time, so that many draws of many rows never stand in memory at once.
+
+    Args:
+        strata, n_draws, seed: as `bootstrap_weights`.
+        elements: entries of a block, about.
+
+    Returns:
+        Blocks (some draws, N) which one after the other are the D draws; at least one, be it of no draw.
+
+    Raises:
+        ValueError: as `bootstrap_weights`.
+
+    >>> strata = torch.arange(4) % 2
+    >>> torch.cat([*bootstrap_blocks(strata, 5, seed=0, elements=1)]).equal(bootstrap_weights(strata, 5, seed=0))
+    True
+    """
     if strata.ndim != 1:
         raise ValueError(f"strata have shape {tuple(strata.shape)}, expected one label per row")
     if n_draws < 0:
         raise ValueError(f"n_draws is {n_draws}, expected 0 or more")
     n_rows = len(strata)
-    weights = torch.zeros(n_draws, n_rows, dtype=torch.int32)
-    if not n_rows:
-        return weights
+    if not n_rows or not n_draws:
+        yield torch.zeros(n_draws, n_rows, dtype=torch.int32)
+        return
     generator = torch.Generator().manual_seed(seed)
     _, label = strata.unique(return_inverse=True)
     order = label.argsort(stable=True)
@@ -47,11 +70,14 @@ def bootstrap_weights(strata: Tensor, n_draws: int, seed: int) -> Tensor:
     size = sizes[label[order]]
     start = (sizes.cumsum(0) - sizes)[label[order]]
     one = torch.ones(1, 1, dtype=torch.int32)
-    for piece in weights.split(max(1, CHUNK_ELEMENTS // n_rows)):
-        # A place within the row's own stratum: rand is at most 1 - 2**-53, so the product rounds to less than the size.
-        place = (torch.rand(piece.shape, generator=generator, dtype=torch.float64) * size).long().add_(start)
-        piece.scatter_add_(1, order[place], one.expand_as(place))
-    return weights
+    together = max(1, CHUNK_ELEMENTS // n_rows)  # draws of which the numbers are drawn at once: a block holds whole ones
+    for first in range(0, n_draws, step := max(1, elements // n_rows // together) * together):
+        weights = torch.zeros(min(step, n_draws - first), n_rows, dtype=torch.int32)
+        for piece in weights.split(together):
+            # A place within the row's own stratum: rand is at most 1 - 2**-53, so the product rounds to less than the size.
+            place = (torch.rand(piece.shape, generator=generator, dtype=torch.float64) * size).long().add_(start)
+            piece.scatter_add_(1, order[place], one.expand_as(place))
+        yield weights
 
 
 def percentile_interval(draws: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:

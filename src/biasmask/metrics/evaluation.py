@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from biasmask.metrics.bootstrap import percentile_interval
 from biasmask.metrics.multiclass import multiclass_draws
 from biasmask.metrics.predictions import Predictions, check_same_rows, read_predictions
-from biasmask.metrics.table_draws import TableDraws, Threshold, strata_weights, two_class_draws
+from biasmask.metrics.table_draws import TableDraws, Threshold, strata_blocks, two_class_draws
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def evaluate_predictions(
     0.6666666666666666
     """
     predictions = read_predictions(frame, attributes)
-    made = draw_table(predictions, threshold, split, strata_weights(predictions, n_bootstrap, seed))
-    return _with_intervals(made.counts, made.point, made.draws, confidence, made.reasons)
+    blocks = [draw_table(predictions, threshold, split, block) for block in strata_blocks(predictions, n_bootstrap, seed)]
+    made = blocks[0]
+    return _with_intervals(made.counts, made.point, torch.cat([block.draws for block in blocks]), confidence, made.reasons)
 
 
 def compare_predictions(
@@ -119,12 +121,12 @@ def compare_predictions(
     """
     models = [read_predictions(frame, attributes) for frame in (base_frame, debiased_frame)]
     check_same_rows(*models)
-    weights = strata_weights(models[0], n_bootstrap, seed)
-    base, debiased = (
-        draw_table(predictions, threshold, split, weights) for predictions, threshold in zip(models, thresholds, strict=True)
-    )
+    draws = []
+    for block in strata_blocks(models[0], n_bootstrap, seed):
+        base, debiased = (draw_table(model, threshold, split, block) for model, threshold in zip(models, thresholds, strict=True))
+        draws.append(debiased.draws - base.draws)
     reasons = {key: _joint_reason(text, debiased.reasons[key]) for key, text in base.reasons.items()}
-    return _with_intervals(base.counts, debiased.point - base.point, debiased.draws - base.draws, confidence, reasons)
+    return _with_intervals(base.counts, debiased.point - base.point, torch.cat(draws), confidence, reasons)
 
 
 def draw_table(predictions: Predictions, threshold: Threshold, split: str, weights: Tensor) -> TableDraws:
@@ -143,6 +145,7 @@ def draw_table(predictions: Predictions, threshold: Threshold, split: str, weigh
         ValueError: a split with "/"; a threshold that is NaN or of another number of classes.
 
     >>> frame = pd.DataFrame({"row": [0, 1], "score": [0.25, 0.5], "target": [0, 1]})
+    >>> from biasmask.metrics.table_draws import strata_weights
     >>> rows = read_predictions(frame, {})
     >>> draw_table(rows, 0.3, "val", strata_weights(rows, 5, seed=0)).draws.shape
     torch.Size([5, 7])

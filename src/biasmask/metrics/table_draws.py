@@ -1,12 +1,12 @@
 """Every figure of one model on one table: its value on the rows as they are and in each draw, its counts and its reason."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from biasmask.metrics.bootstrap import bootstrap_weights
+from biasmask.metrics.bootstrap import bootstrap_blocks, bootstrap_weights
 from biasmask.metrics.metric_draws import figures, metric_draws
 from biasmask.metrics.predictions import Predictions
 from biasmask.metrics.reasons import value_reason
@@ -33,10 +33,19 @@ def strata_weights(predictions: Predictions, n_draws: int, seed: int) -> Tensor:
     >>> strata_weights(rows, n_draws=4, seed=0)[:, 2].tolist()
     [1, 1, 1, 1]
     """
+    return bootstrap_weights(_strata(predictions), n_draws, seed)
+
+
+def strata_blocks(predictions: Predictions, n_draws: int, seed: int) -> Iterator[Tensor]:
+    """`strata_weights` in blocks of draws, at least one, for tables of many rows."""
+    return bootstrap_blocks(_strata(predictions), n_draws, seed)
+
+
+def _strata(predictions: Predictions) -> Tensor:
     strata = predictions.target
     if predictions.group:
         strata = strata + max(2, len(predictions.class_names)) * next(iter(predictions.group.values()))
-    return bootstrap_weights(strata, n_draws, seed)
+    return strata
 
 
 def two_class_draws(predictions: Predictions, threshold: float, split: str, weights: Tensor) -> TableDraws:

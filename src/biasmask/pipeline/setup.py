@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -63,7 +64,7 @@ def trainer_factory(node: DictConfig) -> tuple[Callable[..., lightning.Trainer],
         if overfit and overrides.get("max_epochs"):
             merged["overfit_batches"] = 0  # the check concerns the baseline
         try:
-            return instantiate(merged, _convert_="all")
+            return one_process_of_stages(instantiate(merged, _convert_="all"))
         except Exception as error:
             if isinstance(error, BiasmaskError):
                 raise
@@ -73,10 +74,31 @@ def trainer_factory(node: DictConfig) -> tuple[Callable[..., lightning.Trainer],
             ) from error
 
     key = {name: value for name, value in settings.items() if name not in NEUTRAL_TRAINER_KEYS}
+    if all(".environments." in str(plugin) for plugin in settings.get("plugins") or ()):
+        key.pop("plugins", None)  # where it runs
     processes = {name: settings.get(name, 1) for name in ("devices", "num_nodes")}
     if set(processes.values()) != {1}:  # they take fewer steps, each on more rows
         key |= processes
     return make, key
+
+
+def one_process_of_stages(trainer: lightning.Trainer) -> lightning.Trainer:
+    """The trainer, if the process that made it starts the others itself: that one runs the stages and writes what they give.
+
+    Raises:
+        ConfigError: the command is started once a process, by Lightning or by SLURM: each would wait for the others' stages.
+    """
+    if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        raise ConfigError(
+            "trainer.strategy starts this command once more for each device, and they would wait for one another's stages: "
+            "take trainer.strategy=ddp_spawn (trainer=ddp), or ddp_fork on a CPU (trainer=ddp_sim)"
+        )
+    if trainer.strategy.launcher is None and trainer.world_size > 1:
+        raise ConfigError(
+            f"this command was started {trainer.world_size} times, once a device: start it once (srun --ntasks=1), it starts the "
+            "others itself"
+        )
+    return trainer
 
 
 def logger_factory(node: DictConfig | None) -> Callable[[str], Any]:
@@ -183,6 +205,8 @@ def open_data(
             crossed_name(attributes) if debiases and len(attributes) > 1 else None,
             node.get("debias_share", 1.0) if debiases else 1.0,
             node.get("share_seed", 0),
+            node.get("store_url"),
+            node.get("store_cache_gb", 20.0),
             eval_batch_size=node.eval_batch_size,
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,13 @@ def command_id(config: DictConfig) -> str:
     grid = OmegaConf.to_container(config.hydra.sweeper.params or OmegaConf.create({}))
     text = json.dumps([list(config.hydra.overrides.task), grid], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class PathForJobs(Callback):
+    """Lets the jobs of launchers that start processes of their own (submitit, Ray) find this package where it isn't installed."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        source = str(Path(__file__).resolve().parents[2])
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if source not in known:
+            os.environ["PYTHONPATH"] = os.pathsep.join([source, *filter(None, known)])
