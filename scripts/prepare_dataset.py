@@ -4,7 +4,7 @@
     python scripts/prepare_dataset.py ddi --source ~/Downloads/ddi --output data
     python src/train.py experiment=bmft data=ddi
 
-It writes <output>/NAME/table.parquet (one row a sample), images/, card.md and card.json.
+It writes <output>/NAME/table.parquet (one row a sample), images/, card.md and card.json. Stopped, it goes on where it was.
 """
 
 import argparse
@@ -28,13 +28,30 @@ def load(name: str) -> tuple[Any, dict[str, Any]]:
     """The configuration of a data set, and its attribute definitions."""
     from omegaconf import OmegaConf
 
+    from biasmask.data.config_table import data_config
     from biasmask.data.values import near_names
 
     if name not in known():
-        raise DataError(f"there is no data set '{name}'{near_names(name, list(known()))} see --list")
+        raise DataError(f"there is no data set '{name}'{near_names(name, list(known())) or ';'} see --list")
     data = CONFIGS / "data" / f"{name}.yaml"
-    attributes = OmegaConf.load(data).get("attributes") if data.is_file() else None
+    attributes = data_config(data).get("attributes") if data.is_file() else None
     return OmegaConf.load(known()[name]), OmegaConf.to_container(attributes) if attributes else {}
+
+
+def reader_options(about: Any, typed: list[str]) -> dict[str, Any]:
+    """KEY=VALUE of the command line for the reader, which must be keys that the data set's file names."""
+    from omegaconf import OmegaConf
+
+    from biasmask.data.values import near_names, shown
+
+    keys = [key for key in about.reader if not str(key).startswith("_")]
+    for text in typed:
+        key = text.partition("=")[0]
+        if "=" not in text or key not in keys:
+            raise DataError(
+                f"--set {text}: {about.name} has no such option{near_names(key, keys) or ';'} options: {shown(keys) or 'none'}"
+            )
+    return OmegaConf.to_container(OmegaConf.from_dotlist(typed))
 
 
 def listing() -> str:
@@ -51,25 +68,36 @@ def prepare(options: argparse.Namespace) -> None:
     from biasmask.data.prepare_release import prepare_release
 
     about, attributes = load(options.name)
-    steps = "; ".join(about.get("steps") or ())
+    chosen = reader_options(about, options.set)
     if options.source is None or not options.source.is_dir():
+        steps = "; ".join(about.get("steps") or ())
         where = f"it is to be had at {about.homepage}; terms: {about.terms}"
         raise DataError(f"--source must be the folder of the download: {steps}; {where}")
-    release = instantiate(about.reader)(options.source, about.homepage)
-    card = prepare_release(about, release, options.source, options.output, options.short_side, attributes)
+    release = instantiate(about.reader, **chosen)(options.source, about.homepage)
+    card = prepare_release(
+        about, release, options.source, options.output, options.short_side, attributes, ita=options.ita, workers=options.workers
+    )
     print(card_markdown(card))
     print(f"written: {options.output / options.name}")
 
 
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("name", nargs="?", help="data set; --list tells which")
+    made.add_argument("--list", action="store_true", help="the data sets, one line each")
+    made.add_argument("--source", type=Path, help="folder with the unzipped official download")
+    made.add_argument("--output", type=Path, default=Path("data"), help="data folder (paths.data_dir); default: data")
+    made.add_argument("--short-side", type=int, default=256, help="pixels of the short side; 0 = keep the originals")
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the data set's reader")
+    made.add_argument("--ita", action="store_true", help="add a skin tone guessed from pixels (limits: docs/data_sets.md)")
+    made.add_argument("--workers", type=int, default=0, help="threads for the pictures; 0 = one a core")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", help="data set; --list tells which")
-    parser.add_argument("--list", action="store_true", help="the data sets, one line each")
-    parser.add_argument("--source", type=Path, help="folder with the unzipped official download")
-    parser.add_argument("--output", type=Path, default=Path("data"), help="data folder (paths.data_dir); default: data")
-    parser.add_argument("--short-side", type=int, default=256, help="pixels of the short side; 0 = keep the originals")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         if options.list or not options.name:
             print(listing())
