@@ -11,8 +11,8 @@ import pandas as pd
 from biasmask.data.read_table import read_table
 from biasmask.data.splits import SPLITS
 from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Exclusion
-from biasmask.data.values import column_text, shown
-from biasmask.errors import DataError
+from biasmask.data.values import column_text, near_names, shown
+from biasmask.errors import ConfigError, DataError
 
 OWN_FILES = ("table.parquet", "card.md", "card.json")
 
@@ -54,17 +54,35 @@ def exclude(frame: pd.DataFrame, out: np.ndarray, reason: str, exclusions: list[
     return frame[~out].reset_index(drop=True)
 
 
+def find_files(source: Path, names: Sequence[str]) -> list[Path]:
+    """All files below a folder that have one of these names (a pattern such as `*.csv` is one too), in this order."""
+    return [path for name in names for path in sorted(source.rglob(name)) if path.is_file()]
+
+
 def find_file(source: Path, names: Sequence[str], homepage: str) -> Path:
-    """The first file below a folder that has one of these names (a pattern such as `*.csv` is one too), in this order.
+    """The first of `find_files`.
 
     Raises:
         DataError: there is none.
     """
-    for name in names:
-        for path in sorted(source.rglob(name)):
-            if path.is_file():
-                return path
-    raise DataError(f"there is no {' nor '.join(names)} below {source}; get it from {homepage}")
+    found = find_files(source, names)
+    if not found:
+        raise DataError(f"there is no {' nor '.join(names)} below {source}; get it from {homepage}")
+    return found[0]
+
+
+def one_of(option: str, value: str, known: Sequence[str]) -> str:
+    """The value of a reader's option.
+
+    Raises:
+        ConfigError: it is none of the known ones.
+
+    >>> one_of("view", "derm", ["derm", "clinic"])
+    'derm'
+    """
+    if value not in known:
+        raise ConfigError(f"{option}={value} isn't known{near_names(str(value), known) or ';'} known: {shown(known)}")
+    return value
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], path: Path, homepage: str) -> None:
@@ -79,7 +97,7 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], path: Path, hom
 def official_table(
     source: Path, names: Sequence[str], columns: Sequence[str], homepage: str, texts: Sequence[str] = ()
 ) -> tuple[Path, pd.DataFrame]:
-    """The official table of one of these names, and where it lies.
+    """The official table of one of these names, and where it lies; of several the first that has the columns.
 
     Args:
         columns: those it must have.
@@ -90,6 +108,10 @@ def official_table(
     """
     path = find_file(source, names, homepage)
     frame = read_table(path, texts).frame
+    for other in find_files(source, names)[1:]:  # two editions may share a name
+        if set(columns) <= set(frame.columns):
+            break
+        path, frame = other, read_table(other, texts).frame
     require_columns(frame, columns, path, homepage)
     return path, frame
 

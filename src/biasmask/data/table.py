@@ -79,8 +79,8 @@ class TableSource:
             empty subject is one for itself.
         attributes: definitions (see `attributes.encode_attribute`), used here for `stratify` only.
         split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, folds, fold, column, names, divide};
-            auto = the column `split` where there is one, else stratified. `divide` cuts splits of the column further, by subject and
-            stratum: {train: {train: .6, debias: .4}}.
+            auto = the column `split` where there is one, else stratified. `divide` cuts splits of the column further, by
+            subject and stratum: {train: {train: .6, debias: .4}}.
         near_duplicates: {use: exclude | together, file, distance}: what pairs that the preparation listed lead to (`near_rows`).
         on_missing: exclude | error: what a missing image file means.
         homepage, prepare_script: what the error for missing data tells.

@@ -1,13 +1,9 @@
 """What the chest X-ray sets share: the labels of the CheXpert labeller, what an uncertain one counts as, and groups of race."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from biasmask.data.release import numbers
-from biasmask.data.values import near_names, shown
-from biasmask.errors import ConfigError
+from biasmask.data.release import numbers, one_of
 
 LABELS = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
@@ -17,12 +13,6 @@ UNCERTAIN = {"exclude": None, "positive": "present", "negative": "absent"}
 BLANK = {"exclude": None, "negative": "absent"}
 RACES = (("white", "White"), ("black", "Black"), ("asian", "Asian"), ("hispanic", "Hispanic/Latino"))
 NOT_KNOWN = ("", "unknown", "unable to obtain", "patient declined to answer", "patient refused", "refused", "declines to state")
-
-
-def require_label(label: str, labels: Sequence[str]) -> None:
-    """Raises a ConfigError unless `label` is one of the set's."""
-    if label not in labels:
-        raise ConfigError(f"label={label} is none of the set's{near_names(label, labels) or ';'} known: {shown(labels)}")
 
 
 def chest_target(column: pd.Series, uncertain: str, blank: str) -> np.ndarray:
@@ -39,8 +29,8 @@ def chest_target(column: pd.Series, uncertain: str, blank: str) -> np.ndarray:
     >>> chest_target(pd.Series([1, 0, -1, None]), "positive", "negative").tolist()
     ['present', 'absent', 'present', 'absent']
     """
-    if uncertain not in UNCERTAIN or blank not in BLANK:
-        raise ConfigError(f"uncertain={uncertain} must be {' | '.join(UNCERTAIN)}, blank={blank} must be {' | '.join(BLANK)}")
+    one_of("uncertain", uncertain, list(UNCERTAIN))
+    one_of("blank", blank, list(BLANK))
     values = numbers(column)
     out = np.full(len(values), None, dtype=object)
     out[(values == 1).to_numpy()], out[(values == 0).to_numpy()] = "present", "absent"

@@ -8,17 +8,18 @@ from biasmask.data.image_index import index_tails
 from biasmask.data.release import (
     Release,
     exclude,
-    find_file,
+    find_files,
     mapped,
     numbers,
     official_table,
+    one_of,
     picture_release,
     require_columns,
     tidy,
 )
-from biasmask.data.releases.chest_labels import LABELS, chest_target, race_groups, require_label
+from biasmask.data.releases.chest_labels import LABELS, chest_target, race_groups
 from biasmask.data.table import Exclusion
-from biasmask.errors import ConfigError, DataError
+from biasmask.errors import DataError
 
 COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
 VIEWS = ("frontal", "lateral", "all")
@@ -38,9 +39,8 @@ def read(
         label, uncertain, blank: see `chest_labels.chest_target`.
         view: frontal | lateral | all.
     """
-    require_label(label, LABELS)
-    if view not in VIEWS:
-        raise ConfigError(f"view={view} must be {' | '.join(VIEWS)}")
+    one_of("label", label, LABELS)
+    one_of("view", view, VIEWS)
     parts = [
         official_table(source, [f"{name}.csv"], COLUMNS, homepage)[1].assign(split=split)
         for name, split in (("train", "train"), ("valid", "test"))
@@ -69,9 +69,10 @@ def read(
 
 def _races(source: Path, patient: pd.Series, homepage: str) -> list[str | None] | None:
     """The race group of each row's patient; None where the file of demographics isn't there."""
-    if not any(path.is_file() for name in DEMO for path in source.rglob(name)):
+    found = find_files(source, DEMO)
+    if not found:
         return None
-    path = find_file(source, DEMO, homepage)
+    path = found[0]
     if path.suffix == ".csv":
         demo = pd.read_csv(path)
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from biasmask.data.image_index import index_stems
-from biasmask.data.release import Release, numbers, official_table, one_hot_label, picture_release, tidy
+from biasmask.data.release import Release, find_files, numbers, official_table, one_hot_label, picture_release, tidy
 
 LABELS = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
 MALIGNANT = ("MEL", "BCC", "AK", "SCC")
@@ -19,7 +19,7 @@ def read(source: Path, homepage: str) -> Release:
     With the test set's ground truth and metadata (published later) there is the official split train / test, else none.
     """
     parts = [_part(source, homepage, "Training", "train")]
-    has_test = next((path for path in source.rglob(TEST_TRUTH) if path.is_file()), None) is not None
+    has_test = bool(find_files(source, [TEST_TRUTH]))
     if has_test:
         parts.append(_part(source, homepage, "Test", "test"))
     table = pd.concat(parts, ignore_index=True)

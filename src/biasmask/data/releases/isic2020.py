@@ -7,6 +7,7 @@ from biasmask.data.read_table import read_table
 from biasmask.data.release import (
     Release,
     exclude,
+    find_files,
     mapped,
     numbers,
     official_table,
@@ -36,7 +37,7 @@ def read(source: Path, homepage: str) -> Release:
         age_approx=numbers(table["age_approx"], 0, 120),
     )
     exclusions: list[Exclusion] = []
-    lists = sorted(path for path in source.rglob(DUPLICATES) if path.is_file())
+    lists = find_files(source, [DUPLICATES])
     if lists:
         pairs = read_table(lists[0], ["image_name_1", "image_name_2"]).frame
         require_columns(pairs, ["image_name_1", "image_name_2"], lists[0], homepage)
