@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from biasmask.errors import BiasmaskError, DataError
 
+DISTANCE = 12  # bits; why: docs/data_sets.md
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
@@ -77,8 +78,32 @@ def prepare(options: argparse.Namespace) -> None:
     card = prepare_release(
         about, release, options.source, options.output, options.short_side, attributes, ita=options.ita, workers=options.workers
     )
+    if options.near_duplicates is not None or options.against:
+        add_near_duplicates(options, card)
     print(card_markdown(card))
     print(f"written: {options.output / options.name}")
+
+
+def add_near_duplicates(options: argparse.Namespace, card: dict[str, Any]) -> None:
+    """Looks for near duplicates in the prepared set, and between it and others; adds what it found to the card."""
+    from biasmask.data.config_table import load_config
+    from biasmask.data.near_report import report_near_duplicates
+    from biasmask.data.prepare_release import tell, write_card
+
+    folder, config = options.output / options.name, CONFIGS / "data" / f"{options.name}.yaml"
+    distance = options.near_duplicates if options.near_duplicates is not None else DISTANCE
+    splits = {}
+    if config.is_file():
+        table = load_config(config, options.output, report_attributes=[], near_duplicates=None)[0].frame
+        splits = dict(zip(table["id"], table["split"], strict=True))
+    for other in [None, *options.against]:
+        against = options.output / other if other else None
+        found = report_near_duplicates(
+            folder, against, splits, distance, workers=options.workers,
+            progress=lambda n: tell(n, card["rows"], "pictures compared"),
+        )  # fmt: skip
+        card["findings"][f"Near duplicates in {other}" if other else "Near duplicates"] = found
+    write_card(folder, card)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +116,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--short-side", type=int, default=256, help="pixels of the short side; 0 = keep the originals")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the data set's reader")
     made.add_argument("--ita", action="store_true", help="add a skin tone guessed from pixels (limits: docs/data_sets.md)")
+    made.add_argument(
+        "--near-duplicates", type=int, nargs="?", const=DISTANCE, metavar="BITS",
+        help=f"list pictures that are nearly the same; BITS of 64 of their hashes may differ (default {DISTANCE})",
+    )  # fmt: skip
+    made.add_argument(
+        "--against", action="append", default=[], metavar="OTHER", help="and those in common with another prepared data set"
+    )
     made.add_argument("--workers", type=int, default=0, help="threads for the pictures; 0 = one a core")
     return made
 

@@ -24,6 +24,7 @@ class NearRows:
 
     pairs: tuple[tuple[str, str], ...] = ()
     use: str | None = None
+    other: str | None = None  # the data set that the second ids are of, where it isn't this one
 
     @classmethod
     def read(cls, settings: Mapping[str, Any] | None, root: Path) -> NearRows:
@@ -55,7 +56,10 @@ class NearRows:
             require_column(frame.columns, column, str(path), "for near duplicates")
         if settings.get("distance") is not None:
             frame = frame[frame["distance"] <= int(settings["distance"])]
-        return cls(tuple(zip(frame["id_a"], frame["id_b"], strict=True)), str(settings["use"]))
+        other = str(frame["other"].iloc[0]) if "other" in frame and len(frame) else None
+        if other and settings["use"] == "together":
+            raise ConfigError(f"near_duplicates: {path.name} lists pairs with {other}, which can only be excluded")
+        return cls(tuple(zip(frame["id_a"], frame["id_b"], strict=True)), str(settings["use"]), other)
 
     def joined(self, keys: Sequence[str], ids: Sequence[str]) -> list[str]:
         """What a split keeps together: with `together`, rows that are linked by pairs get one key, the least of theirs.
@@ -85,7 +89,8 @@ class NearRows:
         return [root(key) for key in keys]
 
     def excluded(self, ids: Sequence[str], splits: Sequence[str]) -> np.ndarray:
-        """Why a row is left out, (N,) str or None: with `exclude`, it resembles a row of a later split (test is the last).
+        """Why a row is left out, (N,) str or None: with `exclude`, it resembles a row of a later split (test is the last),
+        or any of the other data set.
 
         >>> NearRows((("1", "2"),), "exclude").excluded(["1", "2"], ["train", "test"]).tolist()
         ['near duplicate of a test row', None]
@@ -94,6 +99,11 @@ class NearRows:
         if self.use != "exclude":
             return out
         row_of = {name: row for row, name in enumerate(ids)}
+        if self.other:
+            for name, _ in self.pairs:
+                if name in row_of:
+                    out[row_of[name]] = f"near duplicate of a picture of {self.other}"
+            return out
         worst = dict.fromkeys(range(len(ids)), -1)
         for pair in self.pairs:
             if pair[0] not in row_of or pair[1] not in row_of:

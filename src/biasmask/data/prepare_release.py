@@ -14,9 +14,11 @@ from biasmask.data.data_card import card_markdown, count_cells, make_card
 from biasmask.data.prepare import PrepareCount, prepare_images
 from biasmask.data.release import Release, check_release, exclude
 from biasmask.data.table import Exclusion
+from biasmask.data.values import column_text
 from biasmask.errors import DataError
 from biasmask.files import write_atomically, write_json
 
+ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 UNREADABLE = "the picture can't be read"
 
 
@@ -50,7 +52,7 @@ def prepare_release(
     if "file" in frame:
         frame = _pictures(frame, exclusions, found, source, folder, short_side, name, workers)
         if ita:
-            frame = _skin_tone(frame, found, folder, workers)
+            frame = _skin_tone(frame, found, folder, workers, about.get("skin_type"))
     groups = {attribute: _groups(attribute, attributes, frame, name) for attribute in attributes}
     made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}"}
     if "image" in frame:
@@ -93,11 +95,17 @@ def _conversions(count: PrepareCount) -> list[str]:
     return lines + ([f"{count.skipped:,} pictures were there from an earlier run and aren't counted"] if count.skipped else [])
 
 
-def _skin_tone(frame: pd.DataFrame, findings: dict[str, Any], folder: Path, workers: int) -> pd.DataFrame:
+def _skin_tone(
+    frame: pd.DataFrame, findings: dict[str, Any], folder: Path, workers: int, annotated: str | None
+) -> pd.DataFrame:
     from biasmask.data.skin_tone import ita_columns, ita_finding
 
     columns = ita_columns([folder / image for image in frame["image"]], workers, lambda n: tell(n, len(frame), "skin tones"))
-    findings["Skin tone by ITA"] = ita_finding(columns)
+    types = None
+    if annotated in frame:
+        texts = column_text(frame[annotated])
+        types = pd.Series([ROMAN.get(t, t) for t in texts]).pipe(pd.to_numeric, errors="coerce")
+    findings["Skin tone by ITA"] = ita_finding(columns, types)
     return frame.drop(columns=list(columns), errors="ignore").assign(**columns)
 
 
