@@ -70,6 +70,8 @@ def prepare(options: argparse.Namespace) -> None:
 
     about, attributes = load(options.name)
     chosen = reader_options(about, options.set)
+    if options.download and options.source is not None:
+        fetch(about, options.source)
     if options.source is None or not options.source.is_dir():
         steps = "; ".join(about.get("steps") or ())
         where = f"it is to be had at {about.homepage}; terms: {about.terms}"
@@ -82,6 +84,15 @@ def prepare(options: argparse.Namespace) -> None:
         add_near_duplicates(options, card)
     print(card_markdown(card))
     print(f"written: {options.output / options.name}")
+
+
+def fetch(about: Any, source: Path) -> None:
+    """Downloads to the source folder, with progress on standard error."""
+    from biasmask.data.prepare_release import tell
+    from biasmask.data.release_download import download_release
+
+    print(f"terms of {about.title}: {about.terms}; {about.homepage}")
+    print("\n".join(download_release(about, source, lambda done, whole, _: tell(done, whole, "downloads"))))
 
 
 def add_near_duplicates(options: argparse.Namespace, card: dict[str, Any]) -> None:
@@ -112,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("name", nargs="?", help="data set; --list tells which")
     made.add_argument("--list", action="store_true", help="the data sets, one line each")
     made.add_argument("--source", type=Path, help="folder with the unzipped official download")
+    made.add_argument("--download", action="store_true", help="fetch to --source what may be had without a login")
     made.add_argument("--output", type=Path, default=Path("data"), help="data folder (paths.data_dir); default: data")
     made.add_argument("--short-side", type=int, default=256, help="pixels of the short side; 0 = keep the originals")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the data set's reader")

@@ -41,14 +41,14 @@ def test_a_missing_column_is_named(tmp_path):
 def test_cells_hold_unknown_groups_and_mark_small_ones():
     frame = pd.DataFrame({"target": ["x"] * 12 + ["y"]})
     cells = count_cells(frame, {"sex": ["f"] * 12 + [None]})
-    found = [(c["group"], c["target"], c["rows"], c["small"]) for c in cells]
-    assert found == [("(unknown)", "y", 1, True), ("f", "x", 12, False)]
+    told = [(c["group"], c["target"], c["rows"], c["small"]) for c in cells]
+    assert told == [("(unknown)", "y", 1, True), ("f", "x", 12, False)]
     json.dumps(cells)
 
 
 def test_a_card_can_not_be_broken_by_its_strings():
     about = dict.fromkeys(("title", "homepage", "terms", "cite"), "a | b <script>\nx")
-    empty = {key: [] for key in ("columns", "cells", "exclusions", "notes", "limits")}
+    empty = dict.fromkeys(("columns", "cells", "exclusions", "notes", "limits"), [])
     card = about | empty | {"rows": 1, "findings": {}, "made": {}}
     text = card_markdown(card)
     assert "<script>" not in text and "a \\| b &lt;script> x |" in text
