@@ -100,7 +100,7 @@ def test_missing_data_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         "src/train.py", "experiment=bmft_ham10000", "progress=false", f"paths.data_dir={tmp_path}", f"paths.log_dir={tmp_path}",
     )  # fmt: skip
     text = one_line(done)
-    assert "HAM10000_metadata.csv" in text and "doi.org" in text and "scripts/prepare_ham10000.py" in text
+    assert "HAM10000_metadata.csv" in text and "doi.org" in text and "scripts/prepare_dataset.py ham10000" in text
 
 
 class Trap:

@@ -57,12 +57,12 @@ def test_fitzpatrick(attribute: str, runner: Runner, data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("experiment", "file", "homepage", "script"),
     [
-        ("bmft_ham10000", "ham10000/HAM10000_metadata.csv", "doi.org/10.7910/DVN/DBW86T", "scripts/prepare_ham10000.py"),
+        ("bmft_ham10000", "ham10000/HAM10000_metadata.csv", "doi.org/10.7910/DVN/DBW86T", "scripts/prepare_dataset.py ham10000"),
         (
             "bmft_fitzpatrick",
             "fitzpatrick17k/fitzpatrick17k.csv",
             "github.com/mattgroh/fitzpatrick17k",
-            "scripts/prepare_fitzpatrick17k.py",
+            "scripts/prepare_dataset.py fitzpatrick17k",
         ),
     ],
 )

@@ -34,6 +34,8 @@ def own_table(
     follow_symlinks: bool = False,
     homepage: str | None = None,
     prepare_script: str | None = None,
+    divide: Mapping[str, Mapping[str, float]] | None = None,
+    near_duplicates: Mapping[str, Any] | None = None,
 ) -> TableSource:
     """A TableSource from the keys of `data=csv`.
 
@@ -49,6 +51,8 @@ def own_table(
         split_names: the table's own split names -> train | debias | val | test.
         folds, fold: the test rows are this one of so many folds; None = `fractions` of the rows.
         homepage, prepare_script: what the error for a table that isn't there tells.
+        divide: split of the column -> split -> share: cuts an official training set further.
+        near_duplicates: {use: exclude | together, file, distance}; see `near_rows`.
 
     Returns:
         TableSource, not yet read.
@@ -76,11 +80,12 @@ def own_table(
         attributes=attributes,
         split={
             **method, "fractions": fractions, "stratify": list(stratify), "seed": split_seed, "folds": folds, "fold": fold,
-            "names": split_names,
+            "names": split_names, "divide": divide,
         },
         on_missing=on_missing,
         separator=separator,
         follow_symlinks=follow_symlinks,
         homepage=homepage,
         prepare_script=prepare_script,
+        near_duplicates=near_duplicates,
     )

@@ -1,6 +1,8 @@
 """CSV or Parquet into a frame, with the line of each row, so that an error can name it."""
 
 import csv
+import gzip
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -32,7 +34,7 @@ def read_table(path: Path, text_columns: Iterable[str] = (), separator: str | No
     """Reads a table and refuses one that is broken, rather than guessing.
 
     Args:
-        path: a CSV (UTF-8, with or without BOM), TSV or Parquet file.
+        path: a CSV (UTF-8, with or without BOM), TSV or Parquet file; a CSV or TSV may be packed (.csv.gz).
         text_columns: columns that stay text, so that an id such as 0042 keeps its zeros.
         separator: of the CSV; None = by the suffix, a comma otherwise.
 
@@ -42,7 +44,7 @@ def read_table(path: Path, text_columns: Iterable[str] = (), separator: str | No
     Raises:
         DataError: unreadable file, wrong separator, a row with too few or too many fields (with its line), no row.
     """
-    suffix = path.suffix.lower()
+    suffix = Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
     if suffix in SPREADSHEETS:
         raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8) or Parquet")
     if suffix in PARQUET:
@@ -107,7 +109,8 @@ def _check_fields(path: Path, separator: str) -> tuple[list[str], array]:
     lines = array("q")
     line = 0
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        opened = gzip.open if path.suffix.lower() == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=separator, strict=True)
             header = next(reader, [])
             _check_header(path, header, separator)
@@ -121,6 +124,8 @@ def _check_fields(path: Path, separator: str) -> tuple[list[str], array]:
                 if record:
                     lines.append(line + 1)
                 line = reader.line_num
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} can't be unpacked ({error}); is the download complete?") from error
     except UnicodeDecodeError as error:
         before = path.read_bytes()[:4]
         kind = "UTF-16" if before[:2] in (b"\xff\xfe", b"\xfe\xff") else "not UTF-8"

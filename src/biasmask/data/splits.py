@@ -123,6 +123,36 @@ def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: 
     return np.array([*(known[value.lower()] for value in different), None], dtype=object)[codes]
 
 
+def divide_splits(
+    named: np.ndarray, subjects: Sequence[str], strata: np.ndarray, divide: Mapping[str, Mapping[str, float]], seed: int = 0
+) -> np.ndarray:
+    """The splits of a column, some of them cut further: an official training set into train, debias and val.
+
+    Args:
+        named: (N,) split of each row, or None.
+        subjects: (N,) subject of each row, which is never divided inside the split that is cut.
+        strata: (N,) int64, as in `stratified_split`.
+        divide: split -> split -> share of its rows, sum 1.
+
+    Returns:
+        Object array (N,); a split that `divide` doesn't name is left as it is.
+
+    Raises:
+        ConfigError: an unknown split, shares that don't sum to 1.
+
+    >>> named = np.array(["train", "train", "test", None], dtype=object)
+    >>> divide_splits(named, list("abcd"), np.zeros(4, int), {"train": {"train": 0.5, "debias": 0.5}}).tolist()
+    ['train', 'debias', 'test', None]
+    """
+    out = named.copy()
+    for name, shares in divide.items():
+        if name not in SPLITS:
+            raise ConfigError(f"divide: unknown split {name}; known: {shown(SPLITS)}")
+        rows = np.flatnonzero(named == name)
+        out[rows] = stratified_split([subjects[row] for row in rows], strata[rows], shares, seed)
+    return out
+
+
 def fold_split(
     subjects: Sequence[str] | pd.Series,
     strata: np.ndarray | None,

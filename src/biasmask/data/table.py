@@ -11,8 +11,9 @@ import pandas as pd
 from biasmask.data.attributes import RAW, encode_values
 from biasmask.data.image_files import fill_template, find_files, relative_paths, template_fields
 from biasmask.data.missing_data import missing_images, missing_table
+from biasmask.data.near_rows import NearRows
 from biasmask.data.read_table import read_table
-from biasmask.data.splits import SPLITS, column_split, fold_split, hash_split, strata_of, stratified_split
+from biasmask.data.splits import SPLITS, column_split, divide_splits, fold_split, hash_split, strata_of, stratified_split
 from biasmask.data.targets import encode_target, require_two_classes
 from biasmask.data.values import column_text, require_column, shown, text_column
 from biasmask.errors import ConfigError, DataError
@@ -22,7 +23,7 @@ NO_PATH = "image path is empty"
 EXAMPLES = 5
 NameRow = Callable[[int], str]
 FindFiles = Callable[..., np.ndarray]
-SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold"}
+SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold", "divide"}
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ class TableSource:
         subject: column of the person or lesion that must not be divided; None = each row for itself. A row with an
             empty subject is one for itself.
         attributes: definitions (see `attributes.encode_attribute`), used here for `stratify` only.
-        split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, folds, fold, column, names}; auto = the
-            column `split` where there is one, else stratified.
+        split: {method: stratified | hash | column | auto, by, fractions, stratify, seed, folds, fold, column, names, divide};
+            auto = the column `split` where there is one, else stratified. `divide` cuts splits of the column further, by
+            subject and stratum: {train: {train: .6, debias: .4}}.
+        near_duplicates: {use: exclude | together, file, distance}: what pairs that the preparation listed lead to (`near_rows`).
         on_missing: exclude | error: what a missing image file means.
         homepage, prepare_script: what the error for missing data tells.
         separator: of CSV files; None = comma, or tab for .tsv.
@@ -100,6 +103,7 @@ class TableSource:
     prepare_script: str | None = None
     separator: str | None = None
     follow_symlinks: bool = False
+    near_duplicates: Mapping[str, Any] | None = None
 
     def load(self, find: FindFiles = find_files) -> Table:
         """Reads, encodes, splits and checks.
@@ -147,8 +151,10 @@ class TableSource:
         leave_out(encoded.reasons)
         leave_out(_reasons(frame["path"].isna().to_numpy(), NO_PATH))
         _require_rows(frame, exclusions, where)
-        frame.insert(3, "split", self._splits(frame, file_number[rows], name_row))
+        near = NearRows.read(self.near_duplicates, root)
+        frame.insert(3, "split", self._splits(frame, file_number[rows], name_row, near))
         leave_out(_reasons(frame["split"].isna().to_numpy(), "split is empty"))
+        leave_out(near.excluded(frame["id"].tolist(), frame["split"].tolist()))
         _require_rows(frame, exclusions, where)
         found = find(frame["path"], root, name_row, self.follow_symlinks)
         if not found.any():
@@ -210,7 +216,7 @@ class TableSource:
         columns = {"id": identifier, "path": path, "target": target, "subject": subject}
         return pd.concat([pd.DataFrame(columns), raw.add_prefix(RAW)], axis=1)
 
-    def _splits(self, frame: pd.DataFrame, file_number: np.ndarray, name_row: NameRow) -> np.ndarray:
+    def _splits(self, frame: pd.DataFrame, file_number: np.ndarray, name_row: NameRow, near: NearRows) -> np.ndarray:
         out = np.empty(len(frame), dtype=object)
         own: list[int] = []
 
@@ -228,15 +234,15 @@ class TableSource:
                     raise ConfigError(f"file {entry['file']}: split '{given}' must be one of {shown(SPLITS)}")
                 out[rows] = given
             else:
-                out[rows] = self._draw(*part(rows, given))
+                out[rows] = self._draw(*part(rows, given), near)
         rows = np.flatnonzero(np.isin(file_number, own))
         if len(rows):
             if self.split is None:
                 raise ConfigError(f"data set '{self.name}': a file has no split of its own, so `split` must be given")
-            out[rows] = self._draw(*part(rows, self.split))
+            out[rows] = self._draw(*part(rows, self.split), near)
         return out
 
-    def _draw(self, frame: pd.DataFrame, spec: Mapping[str, Any], name_row: NameRow) -> np.ndarray:
+    def _draw(self, frame: pd.DataFrame, spec: Mapping[str, Any], name_row: NameRow, near: NearRows) -> np.ndarray:
         unknown = set(spec) - SPLIT_KEYS
         if unknown:
             raise ConfigError(f"split: unknown key {shown(sorted(unknown))}; known: {shown(sorted(SPLIT_KEYS))}")
@@ -250,20 +256,25 @@ class TableSource:
                 raise ConfigError(
                     f"data.folds={spec['folds']}: the column '{column}' splits the rows; folds need data.split=stratified or hash"
                 )
-            return column_split(column_text(frame[RAW + column]), spec.get("names"), name_row)
+            named = column_split(column_text(frame[RAW + column]), spec.get("names"), name_row)
+            if not spec.get("divide"):
+                return named
+            keys = near.joined(self._split_keys(frame, spec.get("by"), columns), frame["id"].tolist())
+            return divide_splits(named, keys, self._strata(frame, spec), spec["divide"], int(spec.get("seed") or 0))
         if method not in ("hash", "stratified"):
             raise ConfigError(f"split method '{method}' must be stratified, hash, column or auto")
         if not spec.get("fractions"):
             raise ConfigError(f"split method '{method}' needs `fractions`, such as {{debias: .5, val: .2, test: .3}}")
-        subjects = self._split_keys(frame, spec.get("by"), columns)
+        subjects = near.joined(self._split_keys(frame, spec.get("by"), columns), frame["id"].tolist())
         seed, fractions = int(spec.get("seed") or 0), spec["fractions"]
-        strata = None
-        if method == "stratified":
-            names = spec.get("stratify") or ["target"]
-            strata = strata_of([self._stratum(name, frame) for name in names], len(frame))
+        strata = self._strata(frame, spec) if method == "stratified" else None
         if spec.get("folds") is not None:
             return fold_split(subjects, strata, fractions, int(spec["folds"]), int(spec.get("fold") or 0), seed)
         return hash_split(subjects, fractions, seed) if strata is None else stratified_split(subjects, strata, fractions, seed)
+
+    def _strata(self, frame: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
+        names = spec.get("stratify") or ["target"]
+        return strata_of([self._stratum(name, frame) for name in names], len(frame))
 
     def _stratum(self, name: str, frame: pd.DataFrame) -> np.ndarray:
         """(N,) int64 of the target or an attribute."""
