@@ -1,0 +1,42 @@
+"""How many texts have words of one list alone: the counts on a data card."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from biasmask.data.data_card import SMALL
+from biasmask.data.word_lists import load_word_lists
+from biasmask.data.word_matching import SEVERAL, WordMatcher
+
+NO_WORD, SEVERAL_KINDS = "(no list word)", "(words of several lists)"
+
+
+def text_kinds(texts: Iterable[str], attribute: str = "gender") -> list[str]:
+    """The kind of each text: the list whose words alone it has, or one of the two names for none and several.
+
+    Source: Kaneko and Bollegala 2021, the rule by which sentences are chosen for training.
+
+    >>> text_kinds(["The king left.", "The king and the queen.", "Rain."])
+    ['male', '(words of several lists)', '(no list word)']
+    """
+    lists = load_word_lists(attribute)
+    matcher = WordMatcher(lists)
+    kinds = [matcher.match(text)[0] for text in texts]
+    return [lists.kinds[kind] if kind >= 0 else SEVERAL_KINDS if kind == SEVERAL else NO_WORD for kind in kinds]
+
+
+class KindCounter:
+    """Counts texts by kind, block by block."""
+
+    def __init__(self, attribute: str = "gender") -> None:
+        self.attribute, self.counts = attribute, Counter[str]()
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Counts some more."""
+        self.counts.update(text_kinds(texts, self.attribute))
+
+    def cells(self) -> list[dict[str, Any]]:
+        """As `count_cells` gives them; a list without a sentence has a cell too, as training needs each."""
+        names = [*load_word_lists(self.attribute).kinds, NO_WORD, SEVERAL_KINDS]
+        place = {"split": "all", "attribute": self.attribute, "target": "(none)"}
+        return [{**place, "group": name, "rows": self.counts[name], "small": self.counts[name] < SMALL} for name in names]
