@@ -15,6 +15,7 @@ from biasmask.data.data_card import card_markdown, count_cells, make_card
 from biasmask.data.prepare import prepare_images, write_table
 from biasmask.data.release import Release, check_release, exclude
 from biasmask.data.sentence_release import SentenceRelease, write_sentences
+from biasmask.data.text_kinds import counted_texts
 from biasmask.errors import DataError
 from biasmask.files import write_atomically, write_json
 
@@ -50,9 +51,13 @@ def prepare_release(
         frame = _pictures(frame, exclusions, source, folder, short_side, name)
     groups = {attribute: _groups(attribute, attributes, frame, name) for attribute in attributes}
     made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}", "short side": f"{short_side} px"}
+    counted = frame
     if "text" in frame:
         del made["short side"]
-    card = make_card(about, frame, count_cells(frame, groups), exclusions, release.notes, made, findings)
+        counted, groups = counted_texts(frame, groups)
+    card = make_card(about, frame, count_cells(counted, groups), exclusions, release.notes, made, findings)
+    for file, content in release.files.items():
+        write_atomically(folder / file, content)
     write_table(frame.to_parquet(index=False), folder / "table.parquet")
     write_json(folder / "card.json", card)
     write_atomically(folder / "card.md", card_markdown(card))

@@ -1,6 +1,6 @@
 """What a reader makes of an official download: a tidy table and what was left out of it, with reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -22,11 +22,13 @@ class Release:
             where it has them, and any further columns under their official names.
         exclusions: rows of the official tables that are not in the frame, by reason.
         notes: sentences for the data card: what this reader decided.
+        files: name -> content of files that are written beside the table: official tables, lists of what is missing.
     """
 
     frame: pd.DataFrame
     exclusions: list[Exclusion] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def exclude(frame: pd.DataFrame, out: np.ndarray, reason: str, exclusions: list[Exclusion]) -> pd.DataFrame:

@@ -1,8 +1,11 @@
 """How many texts have words of one list alone: the counts on a data card."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from biasmask.data.data_card import SMALL
 from biasmask.data.word_lists import load_word_lists
@@ -40,3 +43,24 @@ class KindCounter:
         names = [*load_word_lists(self.attribute).kinds, NO_WORD, SEVERAL_KINDS]
         place = {"split": "all", "attribute": self.attribute, "target": "(none)"}
         return [{**place, "group": name, "rows": self.counts[name], "small": self.counts[name] < SMALL} for name in names]
+
+
+def counted_texts(
+    frame: pd.DataFrame, groups: Mapping[str, Sequence[str | None]]
+) -> tuple[pd.DataFrame, dict[str, Sequence[str | None]]]:
+    """What `count_cells` counts of a table of texts: labels by their names, scores by the whole number below, words by kind.
+
+    Args:
+        frame: (N) rows with `text`, and `text_b` in a table of pairs: a pair has the words of both.
+
+    >>> table, groups = counted_texts(pd.DataFrame({"text": ["A king."], "target": [2.5]}), {})
+    >>> table["target"].tolist(), groups
+    ([2], {'gender': ['male']})
+    """
+    texts = frame["text"] + "\n" + frame["text_b"] if "text_b" in frame else frame["text"]
+    counted = frame
+    if "label" in frame:
+        counted = frame.assign(target=frame["label"])
+    elif "target" in frame and frame["target"].dtype == np.float64:
+        counted = frame.assign(target=np.floor(frame["target"]).astype(np.int64))
+    return counted, {"gender": text_kinds(texts), **groups}
