@@ -1,14 +1,20 @@
-"""Where a paragraph of English is cut into sentences: one rule that a person can read, a hundred times as fast as a parser."""
+"""Where a paragraph of English is cut into sentences: one rule that a person can read, and no parser."""
 
 import re
 
 # A sentence's end: . ! ? or …, then closing quotes and brackets, white space, and what can begin another one.
 END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s+[\"'“‘(\[]*[A-Z0-9À-ÖØ-Þ])")
 # Words before a full stop that end no sentence.
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof rev hon gen col capt lt sgt sen rep gov pres st mt ft jr sr vs etc cf al no nos vol pp fig figs eq inc ltd co "
-    "corp dept univ approx ca est e.g i.e viz jan feb mar apr jun jul aug sep sept oct nov dec".split()
-)
+ABBREVIATIONS = {
+    "mr", "mrs", "ms", "dr", "prof", "rev", "hon", "gen", "col", "capt", "lt", "sgt", "sen", "rep", "gov", "pres", "st",
+    "mt", "ft", "jr", "sr", "vs", "etc", "cf", "al", "inc", "ltd", "co", "corp", "dept", "univ", "approx", "ca", "e.g", "i.e",
+    "viz",
+}  # fmt: skip
+# These end none before a digit: No. 7, Jan. 2. Elsewhere they do: the answer was no.
+BEFORE_NUMBER = {
+    "no", "nos", "vol", "p", "pp", "fig", "figs", "eq", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct",
+    "nov", "dec",
+}  # fmt: skip
 LAST_WORD = re.compile(r"[\w.]+$")
 # One capital letter, or several with full stops between them: J. Smith, U.S. Senate.
 INITIALS = re.compile(r"(?:[A-Z]\.)*[A-Z]$")
@@ -42,4 +48,8 @@ def split_paragraph(text: str) -> list[str]:
 
 def _no_end(text: str, start: int, dot: int) -> bool:
     word = LAST_WORD.search(text[max(start, dot - 40) : dot])
-    return word is not None and (word.group().lower() in ABBREVIATIONS or INITIALS.match(word.group()) is not None)
+    if word is None:
+        return False
+    plain = word.group().lower()
+    numbered = plain in BEFORE_NUMBER and text[dot + 1 : dot + 9].lstrip()[:1].isdigit()
+    return numbered or plain in ABBREVIATIONS or INITIALS.match(word.group()) is not None

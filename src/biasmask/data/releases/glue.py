@@ -108,9 +108,8 @@ def _read_tsv(path: Path, layout: Task, homepage: str, exclusions: list[Exclusio
     wanted = [*layout.texts, layout.label]
     lacking = [name for name in wanted if name not in names]
     if lacking:
-        raise DataError(
-            f"{path} line 1 has no column {', '.join(lacking)} (it has {shown(names) or 'nothing'}); take the file from {homepage}"
-        )
+        has = shown(names) or "nothing"
+        raise DataError(f"{path} line 1 has no column {', '.join(lacking)} (it has {has}); take the file from {homepage}")
     places = [names.index(name) for name in wanted]
     kept = [] if layout.header else [(first, *(header[place] for place in places))]
     broken: list[int] = []
@@ -119,8 +118,10 @@ def _read_tsv(path: Path, layout: Task, homepage: str, exclusions: list[Exclusio
             kept.append((line, *(cells[place].strip() for place in places)))
         else:
             broken.append(line)
-    if len(broken) > BROKEN * (len(kept) + len(broken)):
+    if len(broken) > max(1, BROKEN * len(kept)):
         raise DataError(f"{path} line {broken[0]}, and {len(broken) - 1} more: not {len(names)} fields; is it whole, with tabs?")
+    if broken and broken[-1] > kept[-1][0]:
+        raise DataError(f"{path} line {broken[-1]}, its last: not {len(names)} fields; it is cut off: get it from {homepage}")
     if broken:
         examples = [f"{path.name}:{line}" for line in broken[:EXAMPLES]]
         exclusions.append(Exclusion(f"{path.name}: not {len(names)} fields", len(broken), examples))

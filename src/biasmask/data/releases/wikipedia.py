@@ -12,7 +12,8 @@ from biasmask.data.text_lines import lines_of
 from biasmask.errors import DataError
 
 DOC = re.compile(r'<doc id="[^"]*" .*?title="(.*)">$')
-RULE = "paragraphs are cut into sentences after . ! ? … where a capital letter, a digit or a quote follows, abbreviations excepted"
+RULE = "paragraphs are cut after . ! ? … where a capital letter, a digit or a quote follows, abbreviations excepted"
+HOW = "make it of the dump by `pip install wikiextractor` and `python -m wikiextractor.WikiExtractor DUMP --json -o FOLDER`"
 Paragraph = tuple[int, str | None]  # line of the file, and its text; None = too long a line
 
 
@@ -27,10 +28,9 @@ def read(source: Path, homepage: str, encoding: str = "utf-8", longest: int = LO
     files = sorted(path for path in source.rglob("wiki_*") if path.is_file())
     if not files:
         raw = next((path for path in sorted(source.rglob("*pages-articles*")) if path.is_file()), None)
-        how = "make it of the dump by `pip install wikiextractor` and `python -m wikiextractor.WikiExtractor DUMP --json -o FOLDER`"
         if raw is not None:
-            raise DataError(f"{raw} is a dump in wiki markup, and biasmask reads WikiExtractor's text (AA/wiki_00): {how}")
-        raise DataError(f"there is no file wiki_00 below {source}; {how}; the dump is to be had at {homepage}")
+            raise DataError(f"{raw} is a dump in wiki markup, and biasmask reads WikiExtractor's text (AA/wiki_00): {HOW}")
+        raise DataError(f"there is no file wiki_00 below {source}; {HOW}; the dump is to be had at {homepage}")
     sentences = (sentence for path in files for sentence in _sentences(path, source, encoding))
     return stream_release(sentences, (f"read: {len(files):,} files", RULE), longest=longest, fewest_words=fewest_words)
 
