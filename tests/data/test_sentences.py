@@ -1,11 +1,13 @@
 """Extraction: what is kept and why the rest is not, the cache, files of every sort, several processes."""
 
+import bz2
 import gzip
 import json
 import os
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -106,6 +108,37 @@ def test_gz_folder_pattern_and_list(tmp_path, corpus):
     assert len(run(str(tmp_path / "*.txt"), tmp_path / "cache")) == 5
     assert len(run([packed, corpus, packed], tmp_path / "cache")) == 11  # a file named twice is read once
     assert all_of(run([corpus, packed], tmp_path / "cache")) == all_of(whole)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_parquet_is_read_like_lines_whatever_the_encoding_of_other_files(tmp_path, monkeypatch, encoding):
+    texts = ["The king met a king", None, "a queen\nof Málaga", "the engineer", "", "Boys!"]
+    pd.DataFrame({"id": range(6), "text": texts}).to_parquet(tmp_path / "a.parquet", row_group_size=4)
+    whole = all_of(run(tmp_path, tmp_path / "cache", encoding=encoding))
+    table = run(tmp_path / "a.parquet", tmp_path / "cache", encoding=encoding)
+    assert [table.text(row) for row in range(4)] == ["The king met a king", "a queen of Málaga", "the engineer", "Boys!"]
+    assert [table.place(row).rsplit(":", 1)[1] for row in range(4)] == ["1", "3", "4", "6"]
+    monkeypatch.setattr(files_module, "ROWS", 2)
+    assert all_of(run(tmp_path / "a.parquet", tmp_path / "other", encoding=encoding)) == whole
+
+
+def test_parquet_that_cannot_be_read(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"sentence": ["a king"]}).to_parquet(path)
+    with pytest.raises(DataError, match="a.parquet has no column text: it has sentence"):
+        run(path, tmp_path / "cache")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="is the file whole?"):
+        run(path, tmp_path / "cache")
+
+
+def test_bz2_is_read_and_told_when_cut_off(tmp_path, corpus):
+    path = tmp_path / "a.bz2"
+    path.write_bytes(bz2.compress(corpus.read_bytes()))
+    assert len(run(path, tmp_path / "cache")) == 5
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="is the file whole?"):
+        run(path, tmp_path / "cache")
 
 
 def test_second_call_is_a_hit_and_any_change_is_noticed(tmp_path, corpus, monkeypatch):
@@ -237,7 +270,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match="no pattern that fits"):
         run(tmp_path / "absent.txt", tmp_path / "cache")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"no \.txt or \.gz"):
+    with pytest.raises(DataError, match=r"no \.txt, \.gz or \.parquet"):
         run(tmp_path / "empty", tmp_path / "cache")
     with pytest.raises(DataError, match="no file was named"):
         run([], tmp_path / "cache")

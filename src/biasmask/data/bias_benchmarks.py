@@ -19,6 +19,10 @@ INSIDE = Path("datasets") / "Fair-LLM-Benchmark"
 DIRECTIONS = ("stereo", "antistereo")
 LABELS = ("stereotype", "anti-stereotype", "unrelated")
 GAP = "BLANK"
+FILES = {  # the file that tells whether a benchmark is there
+    "CrowS-Pairs": "crows_pairs_anonymized.csv", "StereoSet": "dev.json", "BEC-Pro": "BEC-Pro_EN.tsv",
+    "WinoBias": "pro_stereotyped_type1.txt.dev",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class GapItems:
 
 
 def benchmark_file(benchmark: str, file: str, folder: Path | str | None = None) -> Path:
-    """Where a file of a benchmark is: <folder>/<file>, <folder>/<benchmark>/<file> or <folder>/<benchmark>/data/<file>.
+    """Where a file of a benchmark is: in the folder itself, or below it in a folder of the benchmark's name or in its `data`.
+
+    The name may be written as the data set is named here: crows_pairs for CrowS-Pairs.
 
     Args:
         benchmark: name of its folder, such as CrowS-Pairs.
@@ -71,11 +77,21 @@ def benchmark_file(benchmark: str, file: str, folder: Path | str | None = None) 
     biasmask.errors.DataError: no pairs.csv of CrowS-Pairs in nowhere: ...
     """
     root = _package_folder() if folder is None else Path(folder).expanduser()
-    places = [root / file, root / benchmark / file, root / benchmark / "data" / file]
-    for place in places:
+    for place in _places(benchmark, file, root):
         if place.is_file():
             return place
     raise DataError(f"no {file} of {benchmark} in {root}: expected it there, in {benchmark} or in {benchmark}/data")
+
+
+def has_benchmark(benchmark: str, folder: Path | str | None = None) -> bool:
+    """Whether a folder, or the package where it is None, has a benchmark (CrowS-Pairs, StereoSet, WinoBias or BEC-Pro).
+
+    >>> has_benchmark("CrowS-Pairs", "nowhere")
+    False
+    """
+    if folder is None:
+        return importlib.util.find_spec(PACKAGE) is not None
+    return any(place.is_file() for place in _places(benchmark, FILES[benchmark], Path(folder).expanduser()))
 
 
 def read_crows_pairs(folder: Path | str | None = None) -> list[SentencePair]:
@@ -149,6 +165,11 @@ def read_stereoset(folder: Path | str | None = None, file: str = "dev.json") -> 
     if not items:
         raise DataError(f"{path}: none of the {len(entries)} items can be used ({dict(excluded)})")
     return GapItems(tuple(items), dict(excluded))
+
+
+def _places(benchmark: str, file: str, root: Path) -> list[Path]:
+    named = root / benchmark.lower().replace("-", "_")  # as scripts/prepare_dataset.py names it
+    return [root / file, root / benchmark / file, root / benchmark / "data" / file, named / file]
 
 
 def _package_folder() -> Path:

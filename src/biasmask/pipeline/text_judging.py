@@ -29,6 +29,7 @@ from biasmask.pipeline.store import ArtefactStore, hash_of
 from biasmask.pipeline.text_benchmarks import Benchmarks, Findings
 from biasmask.pipeline.text_probe import ProbeTexts, probe_texts
 from biasmask.pipeline.text_state import TextState
+from biasmask.pipeline.text_tasks import TaskResult, TextTasks
 
 POOLINGS = ("mean", "cls")
 Embeddings = dict[str, Tensor]
@@ -44,12 +45,14 @@ class JudgedText:
         probe_embeddings: pooling -> (n, D), of the probe's texts.
         probe: of the probe on mean-pooled embeddings; None without a table.
         benchmarks: what the other benchmarks found.
+        tasks: key of metrics.json -> what a further probe found.
     """
 
     associations: dict[str, dict[str, tuple[Tensor, Tensor]]]
     probe_embeddings: Embeddings
     probe: ProbeResult | None
     benchmarks: Findings
+    tasks: dict[str, TaskResult]
 
 
 class TextJudge:
@@ -68,7 +71,9 @@ class TextJudge:
         self.tests: dict[str, SeatTest] = seat_tests(tuple(settings["seat_tests"]), existing(settings["seat_folder"]))
         self.probe: ProbeTexts = probe_texts(existing(settings["probe_table"]), settings["probe_rows"], settings["seed"])
         self.draws = {"n_draws": settings["n_bootstrap"], "confidence": settings["confidence"], "seed": settings["seed"]}
-        self.benchmarks = Benchmarks(settings["benchmark_rows"], self.draws, device, progress)
+        self.tasks = TextTasks(settings, self.draws)
+        folder = settings["benchmark_folder"] if settings["benchmarks"] else None
+        self.benchmarks = Benchmarks(settings["benchmark_rows"], self.draws, device, progress, folder)
 
     def judge(self, state: TextState, label: str, keep: bool = False) -> JudgedText:
         """All that is measured on one model.
@@ -91,6 +96,7 @@ class TextJudge:
             embeddings,
             self.probe_result(embeddings["mean"]),
             self.benchmarks.measure(state, self.attribute, self.probe.texts) if self.settings["benchmarks"] else Findings(),
+            self.tasks.judge(lambda texts, name: self.embeddings(state, texts, f"{label}: {name}", keep)["mean"]),
         )
 
     def probe_result(self, embeddings: Tensor) -> ProbeResult | None:
@@ -156,6 +162,7 @@ class TextJudge:
             found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = entry(mean_lean(tests, **self.draws))
         if judged.probe is not None:
             found["probe/accuracy"] = entry(judged.probe.accuracy)
+        found |= {key: entry(self.tasks.figure(result)) for key, result in judged.tasks.items()}
         return {**found, **{key: entry(value) for key, value in judged.benchmarks.figures.items()}}
 
     def differences(self, base: JudgedText, debiased: JudgedText) -> dict[str, Measurement]:
@@ -172,6 +179,7 @@ class TextJudge:
             found[f"lean_{pooling}/mean_abs_lean/{self.attribute}"] = mean_lean(after, before, **self.draws)
         if base.probe is not None and debiased.probe is not None:
             found["probe/accuracy"] = probe_difference(base.probe, debiased.probe, **self.draws)
+        found |= {key: self.tasks.difference(base.tasks[key], result) for key, result in debiased.tasks.items()}
         found |= debiased.benchmarks.differences(base.benchmarks, **self.draws)
         return found
 

@@ -122,5 +122,5 @@ def open_text_judge(config: DictConfig, path: Path, base: TextState, debiased: T
     context = run.context(thinned(sentences, most), base)
     settings: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
     device = context.single_trainer("judge").strategy.root_device
-    judge = TextJudge({**settings, "benchmarks": False}, sentences.attribute, device, context.store, False)
+    judge = TextJudge({**settings, "benchmarks": False, "probes": []}, sentences.attribute, device, context.store, False)
     return EncoderJudge(debiased, context, judge, losses, settings["pooling"])

@@ -12,7 +12,8 @@ NO_SETTING = {
     "name", "paths", "hydra", "logger", "progress", "threads", "experiment", "data.extra_tests", "data.num_workers",
     "data.pin_memory", "data.eval_batch_size", "data.report_attributes", "data.processes", "trainer.accelerator",
     "trainer.devices", "trainer.strategy", "metrics.n_bootstrap", "metrics.confidence", "metrics.seed", "metrics.n_draws",
-    "metrics.benchmarks", "metrics.benchmark_rows", "debias.label",
+    "metrics.benchmarks", "metrics.benchmark_rows", "metrics.benchmark_folder", "metrics.probes", "metrics.probe_folder",
+    "debias.label",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ NAMES = {
     "mean_abs_lean": MetricName("Mean |lean|: d without its division by the spread", -1),
     **{f"seat{test}": MetricName(f"|Lean| in SEAT {test}", -1) for test in ("6", "6b", "7", "7b", "8", "8b")},
     "probe/accuracy": MetricName("Probe accuracy", 1),
+    "probe/spearman": MetricName("Likeness of pairs, rank correlation with people's", 1),
     "cosine_mean": MetricName("Cosine to the original, mean pooling", 1),
     "cosine_cls": MetricName("Cosine to the original, [CLS] pooling", 1),
     "pseudo_perplexity": MetricName("Pseudo-perplexity", -1),
