@@ -100,7 +100,7 @@ def test_odd_images_are_converted_or_left_out_by_name(
     (images / "006.png").unlink()
     frame.loc[1, "image"], frame.loc[3, "image"] = "images/001.jpg", "images/003.gif"
     user_table.save(frame)
-    run = runner.train(*user_table.overrides, f"model.ckpt_path={trained_net()}")
+    run = runner.train(*user_table.overrides, f"model.ckpt_path={trained_net()}", "data.show_rows=true")
     checker = run.read("checker.json")
     assert checker["missing_images"] == {"count": 1, "examples": ["images/006.png"]}
     unreadable = checker["unreadable"]

@@ -13,6 +13,7 @@ from biasmask.data import image_data
 from biasmask.data.batches import PixelDataset
 from tests.conftest import RENDERED, Runner, UserTable
 
+READABLE = (".html", ".json", ".md", ".csv", ".txt", ".yaml", ".log")
 SETTINGS = ("debias=none", "name=bad_day")
 
 
@@ -29,6 +30,24 @@ def test_an_image_removed_after_the_table_was_read(
     run = runner.train(*user_table.overrides, f"model.ckpt_path={trained_net()}")
     assert run.read("checker.json")["unreadable"]["count"] == 1
     assert run.read("run.json")["final"] == "debiased"
+
+
+def test_no_file_name_stands_in_what_is_handed_on(
+    runner: Runner, user_table: UserTable, trained_net: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = user_table.path.parent / "images"
+    (images / "004.png").write_text("this is no image\n")
+    (images / "006.png").unlink()
+    (images / "009.png").write_bytes((images / "008.png").read_bytes())
+    run = runner.train(*user_table.overrides, f"model.ckpt_path={trained_net()}")
+    printed = capsys.readouterr()
+    texts = {path.name: path.read_text(encoding="utf-8") for path in run.folder.iterdir() if path.suffix in READABLE}
+    assert {"report.html", "checker.json", "model_card.md", "run.json", "metrics.csv"} <= set(texts)
+    for name, text in {**texts, "printed": printed.out + printed.err}.items():
+        assert not [number for number in range(80) if f"{number:03d}.png" in text], name
+    checker = run.read("checker.json")
+    assert (checker["missing_images"]["count"], checker["unreadable"]["count"]) == (1, 1)
+    assert "1 images can't be read (1 " in " ".join(checker["warnings"])
 
 
 def test_images_removed_once_the_pixels_are_read(

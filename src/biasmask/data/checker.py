@@ -21,7 +21,7 @@ from biasmask.errors import DataError
 
 @dataclass
 class CheckReport:
-    """Counts and problems of a table; at most 5 ids stand under each problem, for the sake of the persons shown.
+    """Counts and problems of a table; ids stand under a problem only where they are asked for, and at most 5.
 
     `counts` is split -> attribute -> group (or "(missing)") -> class -> rows; unreadable images are not counted.
     """
@@ -38,6 +38,7 @@ class CheckReport:
     duplicate_rows: dict[str, Any] = field(default_factory=dict)
     duplicate_files: dict[str, Any] = field(default_factory=dict)
     subjects_in_two_splits: dict[str, Any] = field(default_factory=dict)
+    show_rows: bool = True
     minimum_cell: int = 10
     small_cells: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -60,6 +61,7 @@ def check_table(
     minimum_cell: int = 10,
     debiased: int = 1,
     memory: Path | None = None,
+    show_rows: bool = True,
 ) -> CheckReport:
     """Counts a table's cells and names its problems.
 
@@ -72,6 +74,7 @@ def check_table(
         unreadable: row -> reason, from the pixel store; these rows are left out of the counts.
         minimum_cell: a split x group x target cell with fewer rows is reported.
         debiased: how many of the attributes are to be debiased.
+        show_rows: name a few rows under each problem; a run does so only where data.show_rows asks for it.
         memory: file that keeps which files are the same, where the table's files are known to be as they were.
 
     Returns:
@@ -81,12 +84,16 @@ def check_table(
     bad = dict(unreadable or {})
     usable = np.ones(len(frame), dtype=bool)
     usable[list(bad)] = False
-    report = CheckReport(table.name, int(usable.sum()), list(table.class_names), minimum_cell=minimum_cell)
+    report = CheckReport(table.name, int(usable.sum()), list(table.class_names), show_rows=show_rows, minimum_cell=minimum_cell)
     _exclusions(report, table, bad)
     _count(report, table, attributes, usable, debiased)
     _subjects(report, frame)
     _duplicate_rows(report, frame)
     _duplicate_files(report, table, memory)
+    if not show_rows:
+        for found in (*report.exclusions, report.missing_images, report.unreadable, report.duplicate_rows,
+                      report.duplicate_files, report.subjects_in_two_splits):  # fmt: skip
+            found["examples"] = []
     return report
 
 
@@ -106,14 +113,21 @@ def _exclusions(report: CheckReport, table: Table, bad: Mapping[int, str]) -> No
     }
     for exclusion in table.exclusions:
         report.warnings.append(
-            f"{exclusion.count} rows left out: {exclusion.reason} ({_some(exclusion.examples, exclusion.count)})"
+            f"{exclusion.count} rows left out: {exclusion.reason}{_named(report, exclusion.examples, exclusion.count)}"
         )
     if rows:
-        report.warnings.append(f"{len(rows)} images can't be read: {_some(report.unreadable['examples'], len(rows))}")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in report.unreadable["reasons"].items())
+        named = f": {_some(report.unreadable['examples'], len(rows))}" if report.show_rows else f" ({reasons})"
+        report.warnings.append(f"{len(rows)} images can't be read{named}")
 
 
 def _some(ids: Sequence[str], count: int) -> str:
     return ", ".join(ids[:3]) + (", …" if count > 3 else "")
+
+
+def _named(report: CheckReport, ids: Sequence[str], count: int) -> str:
+    """A few ids in brackets, or nothing where rows of the table are not to be shown."""
+    return f" ({_some(ids, count)})" if report.show_rows else ""
 
 
 def _count(
@@ -184,7 +198,7 @@ def _subjects(report: CheckReport, frame: pd.DataFrame) -> None:
     report.subjects_in_two_splits = {"count": len(torn), "examples": torn[:EXAMPLES]}
     if torn:
         report.warnings.append(
-            f"{len(torn)} subjects are in two splits ({_some(torn, len(torn))}): test figures may be too good; "
+            f"{len(torn)} subjects are in two splits{_named(report, torn, len(torn))}: test figures may be too good; "
             "split by subject"
         )
 
@@ -199,7 +213,7 @@ def _duplicate_rows(report: CheckReport, frame: pd.DataFrame) -> None:
     torn_ids = [str(i) for i in frame["id"][frame["path"].isin(torn)]]
     report.duplicate_rows = {"count": again, "examples": ids[:EXAMPLES], "with_two_targets": len(torn)}
     if again:
-        report.warnings.append(f"{again} rows repeat an id or image ({_some(ids, len(ids))})")
+        report.warnings.append(f"{again} rows repeat an id or image{_named(report, ids, len(ids))}")
     if len(torn):
         report.errors.append(
             f"{len(torn)} images stand in the table with both targets ({_some(torn_ids, len(torn_ids))})"
@@ -220,9 +234,9 @@ def _duplicate_files(report: CheckReport, table: Table, memory: Path | None) -> 
         "examples": [str(ids.iloc[row]) for rows in sets for row in rows][:EXAMPLES],
     }
     if sets:
-        named = " = ".join(str(ids.iloc[row]) for row in sets[0][:3])
+        named = f" ({' = '.join(str(ids.iloc[row]) for row in sets[0][:3])})" if report.show_rows else ""
         report.warnings.append(
-            f"{report.duplicate_files['count']} image files repeat the bytes of another ({named}); "
+            f"{report.duplicate_files['count']} image files repeat the bytes of another{named}; "
             f"{across} sets lie in two splits, {torn} have both targets"
         )
 

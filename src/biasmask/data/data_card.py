@@ -1,7 +1,6 @@
 """The data card of a prepared data set: source, terms, counts per group and target, exclusions, limits; Markdown and JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -57,7 +56,7 @@ def make_card(
         "rows": len(frame),
         "columns": columns,
         "cells": [dict(cell) for cell in cells],
-        "exclusions": [asdict(exclusion) for exclusion in exclusions],
+        "exclusions": [{"reason": e.reason, "count": e.count} for e in exclusions],
         "notes": list(notes),
         "limits": list(about.get("limits") or ()),
         "findings": dict(findings or {}),

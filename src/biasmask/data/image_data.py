@@ -33,6 +33,7 @@ class ImageData:
         attributes: name -> groups of each row, of all attributes that figures are made of.
         eval_batch_size: images a batch where nothing is trained.
         num_workers, pin_memory: of the DataLoaders.
+        show_rows: name rows under problems of the checker's report.
         unreported: further groups that batches hold and no figure is made of: the crossing of attributes debiased at once.
         unused: (N,) bool, rows that take part in nothing: those of the debias split beyond its share. None = no row.
     """
@@ -43,6 +44,7 @@ class ImageData:
     eval_batch_size: int = 256
     num_workers: int = 0
     pin_memory: bool = False
+    show_rows: bool = False
     unreported: dict[str, EncodedAttribute] = field(default_factory=dict)
     unused: np.ndarray | None = None
 
@@ -156,7 +158,9 @@ class ImageData:
     def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
         """The checker's report; the first `debiased` attributes are to be debiased."""
         memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
-        return check_table(self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory)
+        return check_table(
+            self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory, show_rows=self.show_rows
+        )
 
 
 def open_image_data(
@@ -187,7 +191,7 @@ def open_image_data(
         share_seed: which rows these are.
         store_url: where the pixels were published; None = they are decoded here.
         store_cache_gb: most GB of local copies of them.
-        loading: `eval_batch_size`, `num_workers`, `pin_memory`.
+        loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`.
     """
     shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
     table = source.load(shards.find) if shards and not hasattr(source, "render") else source.load()

@@ -210,4 +210,5 @@ def open_data(
             eval_batch_size=node.eval_batch_size,
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,
+            show_rows=node.get("show_rows", False),
         )
