@@ -98,3 +98,12 @@ def test_no_name_whatever_leads_out(name: str) -> None:
     except DataError:
         return
     assert not path.is_absolute() and ".." not in path.parts and path.parts
+
+
+def test_bytes_that_no_longer_unpack_are_one_line(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"x": bytes(range(256)) * 4})
+    content = bytearray(archive.read_bytes())
+    content[40:60] = b"\xff" * 20
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="can't be unpacked"):
+        unpack(archive, tmp_path / "out")

@@ -1,10 +1,13 @@
 """Archives of downloads, unpacked so that nothing is ever written outside of the folder that was named."""
 
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -12,6 +15,10 @@ from typing import IO, Any
 from biasmask.errors import DataError
 from biasmask.files import storage_error
 
+DAMAGED = (  # all that the readers of the standard library raise for bytes that make no sense
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError,
+)  # fmt: skip
 BOMB_RATIO = 100  # unpacked to packed; pictures are packed already, tables reach about 20
 BOMB_FLOOR = 1 << 30  # bytes below which no archive is a bomb
 
@@ -38,7 +45,7 @@ def unpack(archive: Path, folder: Path, ratio: int = BOMB_RATIO, floor: int = BO
             members = list(_members(opened, archive))
             _require_sound(members, archive, folder, ratio, floor)
             return sum(_write(opened, member, path, size, folder) for member, path, size in members)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{archive} can't be unpacked: {' '.join(str(error).split())[:150] or type(error).__name__}") from error
     except OSError as error:
         raise DataError(str(storage_error(error, folder))) from error
