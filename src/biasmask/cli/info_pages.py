@@ -57,7 +57,7 @@ def info_page(name: str) -> str:
     'data=...'
     >>> info_page("method")
     Traceback (most recent call last):
-    biasmask.errors.ConfigError: info=method: there is no such list; did you mean info=methods? there are experiments, methods, data, metrics
+    biasmask.errors.ConfigError: info=method: there is no such list; did you mean info=methods? there are experiments, ...
     """
     if name not in PAGES:
         near = near_names(name, PAGES, "info={}") or ";"
