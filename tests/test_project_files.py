@@ -40,7 +40,7 @@ def test_the_citation_names_this_version_and_papers_that_can_be_found() -> None:
 
 
 def test_the_citation_is_valid() -> None:
-    pytest.importorskip("cffconvert", reason="cffconvert, of the extra `dev`, isn't installed")
+    pytest.importorskip("cffconvert", reason="cffconvert isn't installed")
     done = subprocess.run(
         [sys.executable, "-c", "from cffconvert.cli.cli import cli; cli()", "--validate", "-i", "CITATION.cff"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
