@@ -8,7 +8,7 @@ DATA_DIR ?= data
 SITE ?= site
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text setup-vit demo demo-text test test-slow lint format types bench docs clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-slow coverage lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,6 +45,10 @@ test: $(INSTALLED)  ## the tests but the slow ones
 test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and removed
 	$(BIN)/python -m pytest -m slow -o timeout=1800
 
+coverage: $(INSTALLED)  ## the fast tests, and which lines they don't reach (table here, pages in htmlcov/)
+	@$(BIN)/python -c "import pytest_cov" 2>/dev/null || $(BIN)/python -m pip install -q pytest-cov
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term --cov-report=html --cov-report=json:coverage.json
+
 lint: $(INSTALLED)  ## ruff
 	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q ruff
 	$(BIN)/python -m ruff check src tests scripts benchmarks docs
@@ -54,9 +58,9 @@ format: $(INSTALLED)  ## ruff, mending
 	$(BIN)/python -m ruff check --fix src tests scripts benchmarks docs
 	$(BIN)/python -m ruff format src tests scripts benchmarks docs
 
-types: $(INSTALLED)  ## mypy on the maths
+types: $(INSTALLED)  ## mypy, strict, on the maths: methods and metrics
 	@$(BIN)/python -m mypy --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q mypy
-	$(BIN)/python -m mypy src/biasmask/methods src/biasmask/metrics
+	$(BIN)/python -m mypy
 
 bench: $(INSTALLED)  ## ours beside the textbook way
 	$(BIN)/python benchmarks/run.py
@@ -66,4 +70,4 @@ docs: $(INSTALLED)  ## the documentation as a site, in site/; it can be read wit
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q --site-dir $(SITE)
 
 clean:  ## remove the environment and caches; data and logs stay
-	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache .coverage coverage.json htmlcov

@@ -39,8 +39,8 @@ def quickest(*words: str, code: int) -> tuple[float, str]:
     [
         (("src/train.py", "--help"), 0, "experiment"),
         (("src/eval.py", "--help"), 0, "ckpt_path"),
-        (("src/train.py", "experiment=nonsense"), 1, "bmft_rendered"),
-        (("src/train.py", "trainer.epochs=3"), 1, "trainer.epochs"),
+        (("src/train.py", "experiment=nonsense"), 2, "bmft_rendered"),
+        (("src/train.py", "trainer.epochs=3"), 2, "trainer.max_epochs"),
     ],
     ids=["help", "eval_help", "unknown_choice", "unknown_key"],
 )

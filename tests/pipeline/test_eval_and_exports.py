@@ -88,6 +88,19 @@ def test_eval_of_a_checkpoint_without_a_threshold(finished: FinishedRun, runner:
     assert "holds no frozen threshold" in text
 
 
+@pytest.mark.parametrize("target", ["os.system", "biasmask.data.decode.os.system", "subprocess.run"])
+def test_data_settings_of_a_checkpoint_call_nothing_of_their_own(
+    target: str, finished: FinishedRun, runner: Runner, tmp_path: Path
+) -> None:
+    path = tmp_path / "stranger.ckpt"
+    content = torch.load(finished.folder / "checkpoints" / "base.ckpt", weights_only=True)
+    content["biasmask"]["data"]["source"] = {"_target_": target, "_args_": [f"touch {tmp_path / 'sprung'}"]}
+    torch.save(content, path)
+    told = runner.error(lambda: runner.evaluate(path))
+    assert target in told and "as data=..." in told
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_exported_weights_load_with_timm_alone(finished: FinishedRun) -> None:
     alone = timm.create_model("test_resnet", num_classes=1)
     alone.load_state_dict(torch.load(finished.folder / "debiased_timm.pt", weights_only=True), strict=True)

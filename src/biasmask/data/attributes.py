@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import column_codes, near_names, require_column, shown, value_list
-from biasmask.errors import ConfigError, DataError
+from biasmask.data.values import column_codes, require_column, shown, value_list
+from biasmask.errors import ConfigError, DataError, near_names
 
 if TYPE_CHECKING:
     from biasmask.data.table import Table

@@ -11,8 +11,8 @@ import pandas as pd
 from biasmask.data.read_table import read_table
 from biasmask.data.splits import SPLITS
 from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Exclusion
-from biasmask.data.values import column_text, near_names, shown
-from biasmask.errors import ConfigError, DataError
+from biasmask.data.values import column_text, shown
+from biasmask.errors import ConfigError, DataError, near_names
 
 OWN_FILES = ("table.parquet", "card.md", "card.json")
 

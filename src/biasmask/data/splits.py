@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import near_names, shown
-from biasmask.errors import ConfigError, DataError
+from biasmask.data.values import shown
+from biasmask.errors import ConfigError, DataError, near_names
 
 SPLITS = ("train", "debias", "val", "test")
 SPLIT_NAMES = {

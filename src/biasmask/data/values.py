@@ -1,6 +1,5 @@
 """How a cell of a table is compared with a value of a config: as one text, and what to say when a name is unknown."""
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from biasmask.errors import DataError
+from biasmask.errors import DataError, near_names
 
 BLOCK = 100_000  # rows whose texts are Python strings at one time, of some 70 bytes each; packed they are some 20
 TEXT = pd.Series(["a"]).dtype  # how this pandas keeps text: packed (3), or as Python strings (2)
@@ -99,17 +98,6 @@ def value_list(values: Any) -> list[str]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         values = [values]
     return [text for text in (value_text(v) for v in values) if text is not None]
-
-
-def near_names(name: str, known: Iterable[str]) -> str:
-    """A clause that proposes the known names closest to a mistyped one, or an empty string.
-
-    >>> near_names("Sexx", ["age", "sex"])
-    "; did you mean 'sex'?"
-    """
-    by_lower = {k.lower().strip(): k for k in known}
-    near = difflib.get_close_matches(name.lower().strip(), list(by_lower), n=3, cutoff=0.6)
-    return "; did you mean " + " or ".join(f"'{by_lower[n]}'" for n in near) + "?" if near else ""
 
 
 def shown(names: Iterable[str], limit: int = 40) -> str:

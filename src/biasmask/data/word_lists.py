@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from biasmask.errors import DataError
+from biasmask.errors import DataError, near_names
 
 STEREOTYPE = "stereotype"
 PACKAGED = Path(__file__).parent / "words"
@@ -84,8 +84,10 @@ def load_word_lists(source: str | Path) -> WordLists:
     if path.is_dir():
         return make_word_lists(path.name, *_read_folder(path), where=str(path))
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PACKAGED.glob("*.yaml")))
-        raise DataError(f"word lists {source}: no such file or folder, and no packaged lists of this name (there are {known})")
+        known = sorted(file.stem for file in PACKAGED.glob("*.yaml"))
+        near = near_names(str(source), known, "attribute={}")
+        told = f"no such file or folder, and no packaged lists of this name (there are {', '.join(known)})"
+        raise DataError(f"word lists {source}: {told}{near}")
     return make_word_lists(path.stem, *_read_yaml(path), where=str(path))
 
 

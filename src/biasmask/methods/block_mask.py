@@ -129,7 +129,8 @@ def blocks(dense: Tensor, grid: Sequence[int]) -> Tensor:
     >>> blocks(torch.zeros(4, 6), (2, 3)).shape
     torch.Size([2, 2, 3, 2])
     """
-    return dense.unflatten(1, (grid[1], -1)).unflatten(0, (grid[0], -1))
+    viewed: Tensor = dense.unflatten(1, (grid[1], -1)).unflatten(0, (grid[0], -1))
+    return viewed
 
 
 def rows_kept(mask: Tensor, out_features: int) -> Tensor:

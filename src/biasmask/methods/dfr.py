@@ -123,10 +123,10 @@ def _lbfgs(theta: Tensor, loss: Callable[[Tensor], Tensor], tolerance: float) ->
     def closure() -> Tensor:
         solver.zero_grad()
         value = loss(theta)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)
     return theta.detach()
 
 

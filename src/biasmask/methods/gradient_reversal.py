@@ -45,7 +45,7 @@ def reverse_gradient(values: Tensor, factor: float) -> Tensor:
     >>> (3 * reverse_gradient(x, 0.5)).sum().backward(); x.grad.tolist()
     [-1.5, -1.5]
     """
-    return _Reversal.apply(values, factor)  # type: ignore[no-any-return, no-untyped-call]
+    return _Reversal.apply(values, factor)  # type: ignore[no-any-return]
 
 
 def attribute_predictor(n_features: int, hidden: int, n_groups: int) -> nn.Sequential:

@@ -99,7 +99,7 @@ def logistic_directions(x: Tensor, group: Tensor, penalty: float, max_steps: int
         return value
 
     with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
+        optimizer.step(loss)
     found = weight.detach() / scale
     return found, bias.detach() - found @ mean
 

@@ -49,7 +49,8 @@ def association(w: Tensor, a: Tensor, b: Tensor) -> Tensor:
     _check_sets(w=w, a=a, b=b)
     w = w.to(torch.float64)
     # Divided by lengths after the product: a zero vector makes 0/0, and NaN is what its direction should be.
-    return w @ (_mean_unit(a) - _mean_unit(b)) / w.norm(dim=1)
+    lengths: Tensor = w.norm(dim=1)
+    return w @ (_mean_unit(a) - _mean_unit(b)) / lengths
 
 
 def standardised_difference(s_x: Tensor, s_y: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -191,7 +192,7 @@ def _standardised(train_x: Tensor, test_x: Tensor) -> tuple[np.ndarray, np.ndarr
     return ((train - mean) / spread).numpy(), ((test - mean) / spread).numpy()
 
 
-def _fitted(features: np.ndarray, labels: np.ndarray, c: float, tolerance: float = TOLERANCE):
+def _fitted(features: np.ndarray, labels: np.ndarray, c: float, tolerance: float = TOLERANCE) -> Any:
     # scikit-learn takes half a second to import, and only the probe needs it here.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

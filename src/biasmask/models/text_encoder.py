@@ -68,11 +68,11 @@ def load_encoder(source: str) -> tuple[nn.Module, Any]:
             )
     with quiet_transformers():
         try:
-            config = transformers.AutoConfig.from_pretrained(source)
+            config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
             head = any(name.endswith("ForMaskedLM") for name in (config.architectures or []))
             auto = transformers.AutoModelForMaskedLM if head else transformers.AutoModel
-            net = auto.from_pretrained(source, config=config, dtype=torch.float32)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+            net = auto.from_pretrained(source, config=config, dtype=torch.float32, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:  # transformers raises classes of many libraries here
             detail = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"model {source} can't be loaded: {detail}; without a network give a folder") from error

@@ -9,19 +9,32 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from biasmask.modules.clock import TimeLeft
+
 
 class StageProgress(Callback):
-    """One bar a stage that counts batches over all epochs, with the time left and the last validation figures."""
+    """One bar a stage that counts batches over all epochs, with the time left and the last validation figures.
 
-    def __init__(self, stage: str):
-        self.stage = stage
+    Where no bar is seen (`shown` is false, or standard error is a file) a line tells the time left now and then.
+    """
+
+    def __init__(self, stage: str, shown: bool = True):
+        self.stage, self.shown = stage, shown
         self.progress: Progress | None = None
+        self.lines: TimeLeft | None = None
+        self.done = 0
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"stage": self.stage, "progress": None}  # a live bar can't be sent to another process
+    def __getstate__(self) -> dict[str, Any]:  # a live bar can't be sent to another process
+        return {"stage": self.stage, "shown": self.shown, "progress": None, "lines": None, "done": 0}
 
     def _start(self, trainer: lightning.Trainer, total: float) -> None:
         if not trainer.is_global_zero:
+            return
+        known, self.done = total if total != float("inf") else None, 0
+        console = Console(stderr=True)
+        if not (self.shown and console.is_terminal):
+            self.lines = TimeLeft(self.stage, known)
+        if not self.shown:
             return
         columns = (
             TextColumn("{task.description:<10}"),
@@ -31,11 +44,14 @@ class StageProgress(Callback):
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        self.progress = Progress(*columns, console=Console(stderr=True))
+        self.progress = Progress(*columns, console=console)
         self.progress.start()
-        self.task = self.progress.add_task(self.stage, total=total if total != float("inf") else None, figures="")
+        self.task = self.progress.add_task(self.stage, total=known, figures="")
 
     def _advance(self) -> None:
+        self.done += 1
+        if self.lines is not None:
+            self.lines.update(self.done)
         if self.progress is not None:
             self.progress.advance(self.task)
 

@@ -16,6 +16,7 @@ from biasmask.data.image_data import ImageData
 from biasmask.models.image_classifier import create_network
 from biasmask.modules.callbacks import HistoryWriter, StageProgress
 from biasmask.modules.classifier import ClassifierModule, Learning
+from biasmask.modules.clock import Clock, TimeKeeper
 from biasmask.pipeline.store import ArtefactStore
 
 
@@ -33,6 +34,7 @@ class StageRecord:
     largest_change: float | None = None
     changed_outside: int | None = None
     notes: list[str] = field(default_factory=list)
+    spent: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Context:
         selection: the `selection` node under `rule`, and the `threshold_rule` of the gaps it looks at; None = the stages' own
             guards choose epochs.
         selections: what each stage chose its epoch from: see `selection.json`.
+        clock: seconds of all stages by part: waiting for data, training, judging.
     """
 
     data: ImageData
@@ -121,6 +124,7 @@ class Context:
     selections: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: list[StageRecord] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         if not self.attributes and self.attribute is not None:
@@ -157,15 +161,17 @@ class Context:
         self, stage: str, history: Path | None = None, extra: list[Any] | None = None, **overrides: Any
     ) -> lightning.Trainer:
         """A Trainer for one walk of a stage, with its progress bar and its history file."""
-        callbacks = [*(extra or [])]
-        if self.progress:
-            callbacks.append(StageProgress(stage))
+        callbacks = [TimeKeeper(self.clock), *(extra or []), StageProgress(stage, self.progress)]
         if history is not None:
             callbacks.append(HistoryWriter(stage, history))
         if any(isinstance(callback, Checkpoint) for callback in callbacks):
             overrides["enable_checkpointing"] = True
         logger = overrides.pop("logger", None)
         return self.make_trainer(callbacks=callbacks, logger=self.loggers(stage) if logger is None else logger, **overrides)
+
+    def spent_since(self, before: dict[str, float]) -> dict[str, float] | None:
+        """Seconds by part since `clock.now()` gave `before`; None where other processes train: their clocks aren't seen."""
+        return self.clock.since(before) if {"devices", "num_nodes"}.isdisjoint(self.trainer_key) else None
 
     def single_trainer(self, stage: str) -> lightning.Trainer:
         """A Trainer on one device for predictions, so that no figure depends on the number of processes."""

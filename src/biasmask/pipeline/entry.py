@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from biasmask.errors import BiasmaskError
 
 T = TypeVar("T")
+TOLD = "told in one line"  # note on an error that was printed already
 
 
 def guarded(job: Callable[[], T]) -> T:
@@ -33,6 +34,7 @@ def guarded(job: Callable[[], T]) -> T:
             raise
         print(f"error: {known}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
+            error.add_note(TOLD)
             raise
         sys.exit(2)
 

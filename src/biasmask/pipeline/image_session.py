@@ -160,7 +160,7 @@ def train(data: Images, backbone: str = "efficientnet_lite0", epochs: int | None
         hyper = ModelConfig(**OmegaConf.to_container(config.model, resolve=True)).hyper()  # type: ignore[arg-type]
         make_trainer, trainer_key = setup.trainer_factory(config.trainer)
         context = replace(data.context(hyper["image_size"], config), make_trainer=make_trainer, trainer_key=trainer_key)
-        state = Run(config, Path(".")).base(context, None)
+        state = Run(config, Path(".")).baseline().run("baseline", None, context)
     return ImageModel(state, tuple(context.records), tuple(context.history))
 
 

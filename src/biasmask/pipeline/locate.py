@@ -70,7 +70,7 @@ class Locate:
     def run(self, name: str, state: ModelState | None, context: Context) -> ModelState:
         """The same model with a mask."""
         assert state is not None, "locate needs a model: the baseline comes first"
-        started = time.perf_counter()
+        started, before = time.monotonic(), context.clock.now()
         importances, about, reused = None, None, False
         if self.source not in WITHOUT_WALK:
             importances, about, reused = self._importances(name, state, context)
@@ -82,26 +82,36 @@ class Locate:
         notes = []
         if about and about["batches_without_bias_loss"]:
             notes.append(f"{about['batches_without_bias_loss']} of {about['batches']} batches had no defined bias loss")
-        seconds = round(time.perf_counter() - started, 3)
-        context.records.append(StageRecord(stage=name, label=label, seconds=seconds, reused=reused, notes=notes))
+        seconds = round(time.monotonic() - started, 3)
+        spent = None if reused else context.spent_since(before)
+        context.records.append(StageRecord(stage=name, label=label, seconds=seconds, reused=reused, notes=notes, spent=spent))
         return replace(state, mask=mask, mask_info=info)
 
     def _label(self, info: dict[str, Any]) -> str:
         return f"{info['selected']:,} of {info['parameters']:,} backbone parameters by {self.source}"
 
-    def _importances(
-        self, name: str, state: ModelState, context: Context
-    ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], bool]:
-        walk = {k: v for k, v in asdict(self).items() if k not in MASK_SETTINGS}
-        inputs = {
+    def stored(self, state: ModelState | None, context: Context) -> bool:
+        """Whether the walk is in the store; a mask without one is made at once."""
+        assert state is not None, "locate needs a model: the baseline comes first"
+        if self.source in WITHOUT_WALK:
+            return False
+        return context.store.folder("importance", hash_of(self._walk_inputs(state, context))).is_dir()
+
+    def _walk_inputs(self, state: ModelState, context: Context) -> dict[str, Any]:
+        return {
             "stage": "importance",
-            "settings": walk,
+            "settings": {k: v for k, v in asdict(self).items() if k not in MASK_SETTINGS},
             "model": replace(state, mask=None).key,
             "seed": context.seed,
             "trainer": context.walk_key,
             "data": context.fingerprint(self.split),
             **({"include_head": True} if self.include_head else {}),
         }
+
+    def _importances(
+        self, name: str, state: ModelState, context: Context
+    ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], bool]:
+        inputs = self._walk_inputs(state, context)
 
         def make(folder: Path) -> None:
             lightning.seed_everything(context.seed, workers=True, verbose=False)

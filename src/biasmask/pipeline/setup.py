@@ -13,10 +13,11 @@ from hydra.utils import instantiate
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from biasmask.data.image_data import ImageData, open_image_data
 from biasmask.errors import BiasmaskError, ConfigError
+from biasmask.modules.clock import TimeLeft
 
 # Settings of the Trainer that don't change a result: where it runs and what it shows.
 NEUTRAL_TRAINER_KEYS = {
@@ -115,13 +116,22 @@ def logger_factory(node: DictConfig | None) -> Callable[[str], Any]:
 
 
 @contextmanager
-def progress_bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar for work that isn't a Trainer's, such as decoding."""
+def progress_bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left for work that isn't a Trainer's, such as decoding; lines now and then where no bar is seen."""
+    console = Console(stderr=True)
+    lines: TimeLeft | None = None
+
+    def line(done: int, total: int) -> None:
+        nonlocal lines
+        lines = lines or TimeLeft(label, total)
+        lines.update(done)
+
     if not shown:
-        yield None
+        yield line
         return
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), *times)
+    with Progress(*columns, console=console, transient=False) as progress:
         task = None
 
         def update(done: int, total: int) -> None:
@@ -129,6 +139,8 @@ def progress_bar(label: str, shown: bool) -> Iterator[Callable[[int, int], None]
             if task is None:
                 task = progress.add_task(label, total=total)
             progress.update(task, completed=done)
+            if not console.is_terminal:
+                line(done, total)
 
         yield update
 

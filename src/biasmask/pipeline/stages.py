@@ -56,17 +56,26 @@ class StoredStage:
         """Do it; `folder` may take further artefacts."""
         raise NotImplementedError
 
-    def run(self, name: str, state: ModelState | None, context: Context) -> ModelState:
-        """The model after this stage, from the store if it was made before."""
-        kind = type(self).__name__
-        inputs = {
-            "stage": kind,
+    def stored(self, state: ModelState | None, context: Context) -> bool:
+        """Whether the result is in the store."""
+        return context.store.folder(self._kind(), hash_of(self._all_inputs(state, context))).is_dir()
+
+    def _kind(self) -> str:
+        return type(self).__name__.lower()
+
+    def _all_inputs(self, state: ModelState | None, context: Context) -> dict[str, Any]:
+        return {
+            "stage": type(self).__name__,
             "settings": asdict(self),  # type: ignore[call-overload]
             "model": state.key if state else None,
             "seed": context.seed,
             **self.inputs(state, context),
         }
-        started = time.perf_counter()
+
+    def run(self, name: str, state: ModelState | None, context: Context) -> ModelState:
+        """The model after this stage, from the store if it was made before."""
+        kind, inputs = self._kind(), self._all_inputs(state, context)
+        started, before = time.monotonic(), context.clock.now()
 
         def make(folder: Path) -> None:
             lightning.seed_everything(context.seed, workers=True, verbose=False)
@@ -75,13 +84,14 @@ class StoredStage:
             record = {
                 "label": outcome.label,
                 "epochs": outcome.epochs,
-                "seconds": round(time.perf_counter() - started, 3),
+                "seconds": round(time.monotonic() - started, 3),
+                "spent": context.spent_since(before),
                 "notes": list(outcome.notes),
                 **(outcome.facts or {}),
             }
             write_json(folder / "record.json", record)
 
-        folder, reused = context.store.obtain(kind.lower(), hash_of(inputs), make, inputs)
+        folder, reused = context.store.obtain(kind, hash_of(inputs), make, inputs)
         record = json.loads((folder / "record.json").read_text())
         context.records.append(StageRecord(stage=name, reused=reused, **record))
         context.history.extend({**row, "stage": name} for row in read_history(folder))

@@ -13,6 +13,7 @@ from biasmask.files import write_json
 from biasmask.models.text_encoder import find_encoder
 from biasmask.pipeline import run_folder, setup
 from biasmask.pipeline.bias_map import write_bias_map
+from biasmask.pipeline.plan import Plan, Times
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.text_data import open_sentences
 from biasmask.pipeline.text_export import write_exports
@@ -25,6 +26,7 @@ from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.text_report import write_text_report
 from biasmask.report.text_terminal import print_text_summary
+from biasmask.report.time_table import print_times
 
 
 class TextRun:
@@ -32,7 +34,7 @@ class TextRun:
 
     def __init__(self, config: DictConfig, run_dir: Path):
         self.config, self.run_dir = config, run_dir
-        self.console = Console()
+        self.console, self.times = Console(), Times()
         self.metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
 
     def execute(self) -> float:
@@ -42,10 +44,21 @@ class TextRun:
             The objective of a hyper-parameter search: debias loss of the held-out sentences, as a share of the original's, plus
             ten times the loss of cosine to the original beyond 0.05. It looks at no benchmark.
         """
+        require_text_data(self.config)
+        require_no_selection(self.config)
+        stages = list_stages(self.config.debias)
+        with self.times.of("data"):
+            context, judge = self.prepare()
+        plan = Plan(stages, "judging", None, context, self.console, self.times)
+        state = context.original
+        for name in stages:
+            state = plan.run(name, state)
+        plan.tell()
+        return self.finish(context, judge, state, debiased=bool(stages))
+
+    def prepare(self) -> tuple[TextContext, TextJudge]:
+        """Load the encoder, extract the sentences, and open the texts of the judge, before anything is trained."""
         config = self.config
-        require_text_data(config)
-        require_no_selection(config)
-        stages = list_stages(config.debias)
         model = config.model
         original = TextState.load(find_encoder(model.model_name, model.package, model.package_folder))
         sentences, report = open_sentences(
@@ -57,11 +70,7 @@ class TextRun:
         context = self.context(sentences, original)
         device = context.single_trainer("judge").strategy.root_device
         # before any training, so that a table or a SEAT file that can't be read costs no time
-        judge = TextJudge(self.metrics, sentences.attribute, device, context.store, context.progress)
-        state = original
-        for name, stage in stages.items():
-            state = stage.run(name, state, context)
-        return self.finish(context, judge, state, debiased=bool(stages))
+        return context, TextJudge(self.metrics, sentences.attribute, device, context.store, context.progress)
 
     def context(self, sentences: Any, original: TextState) -> TextContext:
         config = self.config
@@ -82,13 +91,14 @@ class TextRun:
 
     def finish(self, context: TextContext, judge: TextJudge, final: TextState, debiased: bool) -> float:
         states = {"base": context.original, **({"debiased": final} if debiased else {})}
-        models = {name: judge.judge(state, name, keep=name == "base") for name, state in states.items()}
-        content = judge.compare(models)
-        losses = self.judged_by()
-        if losses:
-            for name, state in states.items():
-                held_out = held_out_figures(state, context, losses)
-                content["models"][name] |= {key: entry(value) for key, value in held_out.items()}
+        with self.times.of("judging"):
+            models = {name: judge.judge(state, name, keep=name == "base") for name, state in states.items()}
+            content = judge.compare(models)
+            losses = self.judged_by()
+            if losses:
+                for name, state in states.items():
+                    held_out = held_out_figures(state, context, losses)
+                    content["models"][name] |= {key: entry(value) for key, value in held_out.items()}
         write_json(self.run_dir / "metrics.json", content)
         if debiased:
             write_exports(self.run_dir, final, self.console)
@@ -103,6 +113,7 @@ class TextRun:
         if debiased:
             write_model_card(self.run_dir)
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        print_times(self.run_dir, self.console)
         print_text_summary(self.run_dir, self.console)  # last: its last line is the verdict
         return objective(content["models"])
 
@@ -141,6 +152,7 @@ class TextRun:
             "sentences": sentences,
             "metrics": self.metrics,
             "final": "debiased" if debiased else "base",
+            "times": self.times.to_dict(),
         }
 
 

@@ -23,6 +23,7 @@ from biasmask.pipeline.context import Context, ModelState, StageRecord
 from biasmask.pipeline.export import write_delta, write_timm_weights
 from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, open_extra_tests, write_checks
 from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
+from biasmask.pipeline.plan import Plan, Times
 from biasmask.pipeline.predictions import write_predictions
 from biasmask.pipeline.safe_config import require_known_targets
 from biasmask.pipeline.stages import StoredStage
@@ -32,6 +33,7 @@ from biasmask.report.html import write_report
 from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary
+from biasmask.report.time_table import print_times
 
 
 def train(config: DictConfig) -> float:
@@ -76,12 +78,31 @@ class Run:
 
     def __init__(self, config: DictConfig, run_dir: Path):
         self.config, self.run_dir = config, run_dir
-        self.console = Console()
+        self.console, self.times = Console(), Times()
         self.names = setup.attribute_names(config.attribute)
         self.extra: list[ExtraTest] = []
         self.metrics: dict[str, Any] = OmegaConf.to_container(config.metrics, resolve=True)  # type: ignore[assignment]
 
     def execute(self) -> float:
+        with self.times.of("data"):
+            context, users, stages = self.prepare()
+        plan = Plan(
+            {"baseline": None if users else self.baseline(), **stages},
+            "judging on val, test" + "".join(f", {test.name}" for test in self.extra),
+            context.trainer_key.get("max_epochs"),
+            context,
+            self.console,
+            self.times,
+        )
+        base = final = self.users_model(context, users) if users else plan.run("baseline", None)
+        context.base = base
+        for name in stages:
+            final = plan.run(name, final)
+        plan.tell()
+        return self.finish(context, base, final, debiased=bool(stages))
+
+    def prepare(self) -> tuple[Context, ModelState | None, dict[str, Any]]:
+        """Open and check all that is needed, before anything is trained: the context, the user's model or None, the stages."""
         model = ModelConfig(**OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
         users = load_users_checkpoint(model) if model.ckpt_path else None
         hyper = users.hyper if users else model.hyper()
@@ -108,11 +129,7 @@ class Run:
         self.extra = open_extra_tests(self.config.data.get("extra_tests"), self.config, self.names, hyper["image_size"], names)
         for warning in write_checks(self.run_dir, self.extra):
             self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
-        base = self.base(context, users)
-        context.base = final = base
-        for name, stage in stages.items():
-            final = stage.run(name, final, context)
-        return self.finish(context, base, final, debiased=bool(stages))
+        return context, users, stages
 
     def tell_unselected(self, stages: dict[str, Any]) -> None:
         """Say which stages with epochs don't leave their choice to the selection rule."""
@@ -145,10 +162,11 @@ class Run:
             selection=setup.selection_of(config),
         )
 
-    def base(self, context: Context, users: ModelState | None) -> ModelState:
-        if users is None:
-            stage: Baseline = instantiate(self.config.baseline, _recursive_=False, _convert_="all")
-            return stage.run("baseline", None, context)
+    def baseline(self) -> Baseline:
+        stage: Baseline = instantiate(self.config.baseline, _recursive_=False, _convert_="all")
+        return stage
+
+    def users_model(self, context: Context, users: ModelState) -> ModelState:
         label = f"{users.hyper['backbone']} from {Path(self.config.model.ckpt_path).name}"
         context.records.append(StageRecord("baseline", label, 0.0, reused=True, notes=["your checkpoint"]))
         return users
@@ -156,15 +174,17 @@ class Run:
     def finish(self, context: Context, base: ModelState, final: ModelState, debiased: bool) -> float:
         rule = self.metrics["threshold_rule"]
         states = {"base": base, **({"debiased": final} if debiased else {})}
-        models = {name: judge(state, context, ["val", "test"], name, rule) for name, state in states.items()}
-        content, _ = compare(models, context.data, ["test"], self.metrics)
-        judge_extra_tests(self.extra, states, models, context, self.metrics, content)
+        with self.times.of("judging"):
+            models = {name: judge(state, context, ["val", "test"], name, rule) for name, state in states.items()}
+            content, _ = compare(models, context.data, ["test"], self.metrics)
+            judge_extra_tests(self.extra, states, models, context, self.metrics, content)
         verdict = None
         if debiased:
             collapsed, words = collapse_of(models["base"], models["debiased"])
             content["collapse"] = {"collapsed": collapsed, "text": words, "split": "val"}
             verdict = words if collapsed else None
         self.write_artefacts(context, states, models, content, verdict)
+        print_times(self.run_dir, self.console)
         print_summary(self.run_dir, self.console)
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
         blocks = final.block_info
@@ -236,6 +256,7 @@ class Run:
             "needs_attribute": list(states.values())[-1].decision is not None,
             **pruned,
             "final": list(states)[-1],
+            "times": self.times.to_dict(),
         }
 
     def objective(self, context: Context, models: dict[str, Judged]) -> float:

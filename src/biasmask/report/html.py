@@ -21,6 +21,7 @@ from biasmask.report.plot_scores import histogram_figure, roc_figure
 from biasmask.report.run_folder import RunFolder, load_run_folder
 from biasmask.report.selection_section import stage_choices
 from biasmask.report.tables import compare, make_row
+from biasmask.report.time_table import time_rows
 from biasmask.report.verdict import Verdict, find_gap, judge
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -94,6 +95,7 @@ def page_content(run: RunFolder) -> dict[str, Any]:
         "other_verdicts": other_verdicts(run),
         "facts": provenance.facts(run),
         "stages": provenance.stage_rows(run),
+        "times": time_rows(run),
         "untouched": provenance.untouched_note(run),
         "tables": tables,
         "small_n": SMALL_N,

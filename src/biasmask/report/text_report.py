@@ -22,6 +22,7 @@ from biasmask.report.tables import Section
 from biasmask.report.text_folder import TextRun, load_text_run
 from biasmask.report.text_tables import cost_section, digits_of, other_sections, seat_sections
 from biasmask.report.text_verdict import judge_text
+from biasmask.report.time_table import time_rows
 
 NOT_LISTED = ("parts", "excluded", "notes", "kinds")  # of the checker: they have a place of their own
 
@@ -69,6 +70,7 @@ def text_content(run: TextRun) -> dict[str, Any]:
         "verdict": judge_text(run),
         "facts": text_facts(run),
         "stages": provenance.stage_rows(folder),
+        "times": time_rows(folder),
         "seat": seat,
         "cost": cost_section(run),
         "others": other_sections(run),

@@ -10,8 +10,8 @@ import pandas as pd
 from biasmask.data.release import Release, exclude
 from biasmask.data.table import EXAMPLES, Exclusion
 from biasmask.data.text_lines import lines_of
-from biasmask.data.values import near_names, shown
-from biasmask.errors import ConfigError, DataError
+from biasmask.data.values import shown
+from biasmask.errors import ConfigError, DataError, near_names
 
 BROKEN = 0.01  # share of rows with another number of fields above which a file is refused: QQP has a few as published
 TRAIN, DEV = ("train.tsv",), ("dev.tsv",)
