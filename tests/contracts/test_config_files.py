@@ -32,6 +32,7 @@ NEEDED = {
     "paths/default": None,
 }
 OPTIONAL = {"wandb", "mlflow", "optuna"}
+LAUNCHERS = {"slurm": "hydra_submitit_launcher", "ray_jobs": "hydra_ray_launcher"}
 
 
 def choices() -> list[Any]:
@@ -39,7 +40,7 @@ def choices() -> list[Any]:
     found = []
     for path in FILES:
         name = path.relative_to(CONFIGS).with_suffix("").as_posix()
-        group, _, choice = name.partition("/")
+        group, _, choice = name.partition("/") if "launcher/" not in name else name.rpartition("/")
         needed = NEEDED.get(name, TEXT if choice.startswith("text/") else ())
         if choice and needed is not None:
             found.append(pytest.param(f"{group}={choice}", needed, id=name))
@@ -57,7 +58,9 @@ def targets(node: Any) -> list[str]:
 def test_composes_resolves_and_targets_exist(override: str, needed: tuple[str, ...], tmp_path: Path) -> None:
     if override.partition("=")[2] == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `optuna` isn't installed")
-    group = override.partition("=")[0]
+    group, _, choice = override.partition("=")
+    if group == "hydra/launcher":
+        pytest.importorskip(f"hydra_plugins.{LAUNCHERS[choice]}", reason="an extra")
     config = compose_config("train", [override, *(o for o in needed if not o.startswith(f"{group}="))], tmp_path)
     plain = OmegaConf.to_container(config, resolve=True)
     for target in targets(plain):
