@@ -42,7 +42,7 @@ def choices() -> list[Any]:
         name = path.relative_to(CONFIGS).with_suffix("").as_posix()
         group, _, choice = name.partition("/") if "launcher/" not in name else name.rpartition("/")
         needed = NEEDED.get(name, TEXT if choice.startswith("text/") else ())
-        if choice and needed is not None:
+        if choice and group != "prepare" and needed is not None:  # those are read by scripts/prepare_dataset.py alone
             found.append(pytest.param(f"{group}={choice}", needed, id=name))
     return found
 
@@ -79,7 +79,7 @@ def test_eval_composes_on_each_data_set(data: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONFIGS).as_posix())
 def test_files_are_short_and_begin_with_what_they_are(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 45, f"{path.name} has {len(lines)} lines: a config file is at most about 40"
+    assert len(lines) <= 50, f"{path.name} has {len(lines)} lines: a config file is at most about 45"
     comments = [line for line in lines[:2] if line.startswith("#") and not line.startswith("# @package")]
     assert comments, f"{path.name} doesn't begin with a line that says what it is"
 

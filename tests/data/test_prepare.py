@@ -1,6 +1,7 @@
 """Pictures of a download to JPEGs of one size: resizing, resuming, odd kinds, and what goes wrong."""
 
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -138,10 +139,14 @@ def test_target_size():
     assert target_size((3000, 2), 1) == (1500, 1)
 
 
+needs_dicom = pytest.mark.skipif(find_spec("pydicom") is None, reason="the extra `medical` isn't installed")
+
+
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(read_dicom(path)[0]).astype(int)
 
 
+@needs_dicom
 def test_dicom_in_its_window_is_clipped_only_there(tmp_path):
     ramp = np.arange(4096, dtype=np.uint16).reshape(64, 64)
     dicom(tmp_path / "a.dcm", ramp, window=(2048, 1024))
@@ -149,6 +154,7 @@ def test_dicom_in_its_window_is_clipped_only_there(tmp_path):
     assert grey[:1536].max() == 0 and grey[2560:].min() == 255 and abs(grey[2048] - 128) <= 1
 
 
+@needs_dicom
 def test_dicom_without_a_window_keeps_every_value_apart_from_rounding(tmp_path):
     ramp = np.linspace(100, 3000, 4096).round().astype(np.uint16).reshape(64, 64)
     dicom(tmp_path / "a.dcm", ramp)
@@ -157,6 +163,7 @@ def test_dicom_without_a_window_keeps_every_value_apart_from_rounding(tmp_path):
     assert (grey[0], grey[-1]) == (0, 255) and (np.diff(grey.astype(int)) >= 0).all() and "lowest to highest" in note
 
 
+@needs_dicom
 def test_monochrome1_is_inverted_and_the_modality_lut_comes_first(tmp_path):
     ramp = np.arange(4096, dtype=np.uint16).reshape(64, 64)
     dicom(tmp_path / "one.dcm", ramp, kind="MONOCHROME1")
@@ -167,6 +174,7 @@ def test_monochrome1_is_inverted_and_the_modality_lut_comes_first(tmp_path):
     assert abs(pixels(tmp_path / "hu.dcm").ravel()[500] - 128) <= 1
 
 
+@needs_dicom
 def test_dicom_files_go_through_the_preparation(tmp_path):
     dicom(tmp_path / "colour.dcm", np.full((40, 30, 3), (200, 10, 10)))
     dicom(tmp_path / "no_suffix", np.arange(1200, dtype=np.uint16).reshape(40, 30))

@@ -79,7 +79,7 @@ def test_chexpert_policies(tmp_path: Path) -> None:
 
 def test_chexpert_official_split_and_no_demographics(tmp_path: Path) -> None:
     source = fake("chexpert", tmp_path)
-    (source / "CHEXPERT DEMO.xlsx").unlink()
+    next(source.glob("CHEXPERT DEMO.*")).unlink()
     assert prepare_dataset("chexpert", source, tmp_path / "data") == 0
     assert pd.read_parquet(tmp_path / "data/chexpert/table.parquet")["race_group"].isna().all()
     changes = {"split": "split", "report_attributes": ["sex"]}

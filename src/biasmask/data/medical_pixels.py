@@ -82,7 +82,7 @@ def read_dicom(path: Path) -> tuple[Image.Image, str]:
         import pydicom
         from pydicom.pixels import apply_modality_lut, apply_voi_lut
     except ImportError as error:
-        raise DataError(f"{path} is DICOM, which needs pydicom: pip install pydicom") from error
+        raise DataError(f"{path} is DICOM, which needs pydicom: pip install 'biasmask[medical]' or pydicom") from error
     data = pydicom.dcmread(path)
     if "PixelData" not in data:
         raise DataError(f"{path} has no pixels")

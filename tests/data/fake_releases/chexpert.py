@@ -1,5 +1,6 @@
 """CheXpert-v1.0-small: train.csv, valid.csv, grey JPEGs of patients and studies, and the spreadsheet of demographics."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -42,5 +43,8 @@ def write(root: Path) -> Path:
     patients = sorted({path.split("/")[2] for path in paths})
     races = cycle(["White", "Black or African American", "Asian", "Other", "Unknown"], len(patients))
     demo = {"PATIENT": patients, "GENDER": "Male", "AGE_AT_CXR": 50, "PRIMARY_RACE": races, "ETHNICITY": "Unknown"}
-    pd.DataFrame(demo).to_excel(root / "CHEXPERT DEMO.xlsx", index=False)
+    if find_spec("openpyxl"):
+        pd.DataFrame(demo).to_excel(root / "CHEXPERT DEMO.xlsx", index=False)
+    else:
+        pd.DataFrame(demo).to_csv(root / "CHEXPERT DEMO.csv", index=False)
     return root
