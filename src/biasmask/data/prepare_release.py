@@ -14,7 +14,7 @@ from biasmask.data.attributes import RAW, encode_values
 from biasmask.data.data_card import card_markdown, count_cells, make_card
 from biasmask.data.prepare import prepare_images, write_table
 from biasmask.data.release import Release, check_release, exclude
-from biasmask.data.sentence_release import SentenceRelease, write_sentences
+from biasmask.data.sentence_release import SentenceRelease, prepare_sentences
 from biasmask.data.text_kinds import counted_texts
 from biasmask.errors import DataError
 from biasmask.files import write_atomically, write_json
@@ -43,7 +43,7 @@ def prepare_release(
     """
     name = str(about["name"])
     if isinstance(release, SentenceRelease):
-        return _prepare_sentences(about, release, output / name)
+        return prepare_sentences(about, release, output / name)
     check_release(release, name)
     folder = output / name
     frame, exclusions = release.frame.copy(), list(release.exclusions)
@@ -51,24 +51,12 @@ def prepare_release(
         frame = _pictures(frame, exclusions, source, folder, short_side, name)
     groups = {attribute: _groups(attribute, attributes, frame, name) for attribute in attributes}
     made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}", "short side": f"{short_side} px"}
-    counted = frame
     if "text" in frame:
         del made["short side"]
-        counted, groups = counted_texts(frame, groups)
-    card = make_card(about, frame, count_cells(counted, groups), exclusions, release.notes, made, findings)
+    card = make_card(about, frame, count_cells(*counted_texts(frame, groups)), exclusions, release.notes, made, findings)
     for file, content in release.files.items():
         write_atomically(folder / file, content)
     write_table(frame.to_parquet(index=False), folder / "table.parquet")
-    write_json(folder / "card.json", card)
-    write_atomically(folder / "card.md", card_markdown(card))
-    return card
-
-
-def _prepare_sentences(about: Mapping[str, Any], release: SentenceRelease, folder: Path) -> dict[str, Any]:
-    """Reads and writes a corpus in one go: it may be larger than the memory."""
-    facts, gone = write_sentences(release, folder / "table.parquet", str(about["name"]))
-    made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}"}
-    card = make_card(about, release.frame, [], [*release.exclusions, *gone], release.notes, made) | facts
     write_json(folder / "card.json", card)
     write_atomically(folder / "card.md", card_markdown(card))
     return card
