@@ -13,7 +13,7 @@ from biasmask.data.attributes import RAW, encode_values
 from biasmask.data.data_card import card_markdown, count_cells, make_card
 from biasmask.data.prepare import PrepareCount, prepare_images
 from biasmask.data.release import Release, check_release, exclude
-from biasmask.data.sentence_release import SentenceRelease, write_sentences
+from biasmask.data.sentence_release import SentenceRelease, prepare_sentences
 from biasmask.data.table import Exclusion
 from biasmask.data.text_kinds import counted_texts
 from biasmask.data.values import column_text
@@ -49,7 +49,7 @@ def prepare_release(
     """
     name = str(about["name"])
     if isinstance(release, SentenceRelease):
-        return _prepare_sentences(about, release, output / name)
+        return prepare_sentences(about, release, output / name)
     check_release(release, name)
     folder = output / name
     frame, exclusions, found = release.frame.copy(), list(release.exclusions), dict(findings or {})
@@ -61,10 +61,7 @@ def prepare_release(
     made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}"}
     if "image" in frame:
         made["short side"] = f"{short_side} px at most" if short_side else "as downloaded"
-    counted = frame
-    if "text" in frame:
-        counted, groups = counted_texts(frame, groups)
-    card = make_card(about, frame, count_cells(counted, groups), exclusions, release.notes, made, found)
+    card = make_card(about, frame, count_cells(*counted_texts(frame, groups)), exclusions, release.notes, made, found)
     for file, content in release.files.items():
         write_atomically(folder / file, content)
     write_atomically(folder / "table.parquet", frame.to_parquet(index=False))
@@ -76,15 +73,6 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     """The card beside its table, as JSON and as Markdown."""
     write_json(folder / "card.json", card)
     write_atomically(folder / "card.md", card_markdown(card))
-
-
-def _prepare_sentences(about: Mapping[str, Any], release: SentenceRelease, folder: Path) -> dict[str, Any]:
-    """Reads and writes a corpus in one go: it may be larger than the memory."""
-    facts, gone = write_sentences(release, folder / "table.parquet", str(about["name"]))
-    made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}"}
-    card = make_card(about, release.frame, [], [*release.exclusions, *gone], release.notes, made) | facts
-    write_card(folder, card)
-    return card
 
 
 def _pictures(

@@ -3,8 +3,9 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from biasmask import __version__
+from biasmask.data.data_card import card_markdown, make_card
 from biasmask.data.release import Release
 from biasmask.data.seen_texts import SeenTexts
 from biasmask.data.table import EXAMPLES, Exclusion
 from biasmask.data.text_kinds import KindCounter
 from biasmask.errors import DataError
-from biasmask.files import storage_error
+from biasmask.files import storage_error, write_atomically, write_json
 
 ROW_GROUP = 65_536
 LONGEST = 1000  # characters: about 200 words, more than the 128 tokens that any setting here reads
@@ -55,6 +58,23 @@ class SentenceRelease(Release):
 def stream_release(sentences: Iterable[Sentence], notes: tuple[str, ...] = (), **limits: int) -> SentenceRelease:
     """A release of sentences that are read when they are written."""
     return SentenceRelease(pd.DataFrame(), [], notes, sentences=sentences, **limits)
+
+
+def prepare_sentences(about: Mapping[str, Any], release: SentenceRelease, folder: Path) -> dict[str, Any]:
+    """Writes the table and the card of a corpus; arguments as `prepare_release`, whose part this is for a stream.
+
+    Args:
+        folder: of the data set.
+
+    Returns:
+        The card.
+    """
+    facts, gone = write_sentences(release, folder / "table.parquet", str(about["name"]))
+    made = {"prepared": datetime.now(UTC).strftime("%Y-%m-%d"), "by": f"biasmask {__version__}"}
+    card = make_card(about, release.frame, [], [*release.exclusions, *gone], release.notes, made) | facts
+    write_json(folder / "card.json", card)
+    write_atomically(folder / "card.md", card_markdown(card))
+    return card
 
 
 def write_sentences(release: SentenceRelease, path: Path, name: str) -> tuple[dict[str, Any], list[Exclusion]]:

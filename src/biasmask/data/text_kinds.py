@@ -55,12 +55,15 @@ def counted_texts(
     """What `count_cells` counts of a table of texts: labels by their names, scores by the whole number below, words by kind.
 
     Args:
-        frame: (N) rows with `text`, and `text_b` in a table of pairs: a pair has the words of both.
+        frame: (N) rows with `text`, and `text_b` in a table of pairs: a pair has the words of both. Another table stays as it is.
+        groups: attribute -> the group of each row, those of the data set's configuration.
 
     >>> table, groups = counted_texts(pd.DataFrame({"text": ["A king."], "target": [2.5]}), {})
     >>> table["target"].tolist(), groups
     ([2], {'gender words': ['male']})
     """
+    if "text" not in frame:
+        return frame, dict(groups)
     texts = frame["text"] + "\n" + frame["text_b"] if "text_b" in frame else frame["text"]
     counted = frame
     if "label" in frame:
