@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from biasmask.errors import StoreError
 
 
@@ -26,6 +28,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise storage_error(error, path) from error
+
+
+def yaml_content(text: str) -> Any:
+    """What a YAML text holds, plain values only; read by libyaml where PyYAML has it, ten times as fast.
+
+    Raises:
+        yaml.YAMLError: the text isn't YAML, or holds objects.
+
+    >>> yaml_content("seed: 1")
+    {'seed': 1}
+    """
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def storage_error(error: OSError, path: Path) -> StoreError:

@@ -1,15 +1,16 @@
-"""The real commands in processes of their own: exit codes, one-line errors, and how fast they answer."""
+"""The real commands: exit codes, one-line errors, and how fast they answer; in processes of their own where that matters."""
 
 import os
 import pickle
 import resource
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun
+from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun, in_fork
 
 HEAVY = ("torch", "lightning", "timm", "pandas", "matplotlib", "sklearn")
 
@@ -88,18 +89,23 @@ def test_train_then_eval(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.log")) and not (tmp_path / "outputs").exists()
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line]
-    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+def one_line(output: Path, *words: str) -> str:
+    """What a command that ends with exit code 2 prints, in a copy of this process, where nothing is imported again."""
+
+    def job() -> None:
+        os.chdir(REPOSITORY)
+        sys.argv = list(words)
+        runpy.run_path(words[0], run_name="__main__")
+
+    ended = in_fork(job, output)
+    lines = [line for line in ended.output.splitlines() if line]
+    assert ended.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), ended
     return lines[0]
 
 
 def test_missing_data_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = run(
-        "src/train.py", "experiment=bmft_ham10000", "progress=false", f"paths.data_dir={tmp_path}", f"paths.log_dir={tmp_path}",
-    )  # fmt: skip
-    text = one_line(done)
+    paths = (f"paths.data_dir={tmp_path}", f"paths.log_dir={tmp_path}")
+    text = one_line(tmp_path / "out.txt", "src/train.py", "experiment=bmft_ham10000", "progress=false", *paths)
     assert "HAM10000_metadata.csv" in text and "doi.org" in text and "scripts/prepare_dataset.py ham10000" in text
 
 
@@ -113,8 +119,8 @@ class Trap:
 
 def test_pickle_with_code_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "evil.ckpt").write_bytes(pickle.dumps({"state_dict": Trap(tmp_path / "sprung")}))
-    done = run("src/eval.py", f"ckpt_path={tmp_path / 'evil.ckpt'}", f"paths.log_dir={tmp_path}")
-    assert "isn't plain tensors" in one_line(done)
+    text = one_line(tmp_path / "out.txt", "src/eval.py", f"ckpt_path={tmp_path / 'evil.ckpt'}", f"paths.log_dir={tmp_path}")
+    assert "isn't plain tensors" in text
     assert not (tmp_path / "sprung").exists()
 
 

@@ -108,6 +108,25 @@ def test_most_keys_of_a_defining_file_are_explained(name: str) -> None:
     assert explained * 2 >= keys, f"{explained} of {keys} keys are explained on their own line"
 
 
+@pytest.mark.parametrize("own", [["experiment=bmft_rendered"], ["experiment=debias_text_demo", "data.per_kind=7"]])
+def test_the_configurations_of_tests_are_those_of_hydra(own: list[str], tmp_path: Path) -> None:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = [own[0], "trainer=cpu", "seed=3", *own[1:], "+trainer.gradient_clip_val=0.5", "name=mine"]
+    ours = compose_config("train", overrides, tmp_path)
+    task = HydraConfig.get().overrides.task
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        whole = compose("train", overrides, return_hydra_config=True)
+    assert task == whole.hydra.overrides.task == overrides
+    HydraConfig.instance().set_config(whole)
+    assert OmegaConf.to_container(ours, resolve=False) == OmegaConf.to_container(compose_without_hydra(whole), resolve=False)
+
+
+def compose_without_hydra(whole: Any) -> Any:
+    return OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
+
+
 def test_unknown_keys_fail(tmp_path: Path) -> None:
     from hydra.errors import ConfigCompositionException
 

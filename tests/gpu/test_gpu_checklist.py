@@ -154,7 +154,7 @@ def test_importances_and_their_mask_are_those_of_the_cpu(device: str) -> None:
 
 @needs_cuda
 def test_memory_of_an_edit_is_bounded_and_given_back() -> None:
-    """Weights and gradients, the start, its bits and those of the mask, a byte an entry of the mask: below six times the weights."""
+    """Weights and gradients, the start, its bits and those of the mask, a byte an entry: below six times the weights."""
     train_masked(small_net("cuda"), "sgd", "fp32", "cuda", steps=1)  # the libraries' own workspaces stay
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()

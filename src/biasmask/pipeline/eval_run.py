@@ -1,6 +1,5 @@
 """Evaluate a checkpoint or a whole run on any data set, with the thresholds that the run froze."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,11 @@ from biasmask.pipeline.judging import Threshold, compare, judge
 from biasmask.pipeline.predictions import write_predictions
 from biasmask.pipeline.safe_config import require_known_targets, require_stored_sources
 from biasmask.pipeline.store import ArtefactStore
-from biasmask.pipeline.workspace import CONFIGS
 from biasmask.report.html import write_report
 from biasmask.report.tables import write_metrics_csv
 from biasmask.report.terminal import print_summary
 
 MODELS = ("base", "debiased")
-TARGET = re.compile(r"_target_: (\S+)")
 
 
 def find_checkpoints(path: Path) -> dict[str, Path]:
@@ -89,10 +86,9 @@ def evaluate(config: DictConfig) -> None:
 def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, tuple[str, ...], dict[str, Any]]:
     """The data node, the attributes and the metric settings: those of the command line, else those of the run."""
     stored = about.get("data")
-    require_stored_sources(stored, config.get("allow_targets"), f"the checkpoint of {config.ckpt_path}")
     chosen = config.get("data")  # without `data=` on the command line the key isn't there
     if chosen is None:
-        require_known_sources(stored)
+        require_stored_sources(stored, config.get("allow_targets"), f"the checkpoint of {config.ckpt_path}")
     data_node = chosen if chosen is not None else (OmegaConf.create(stored) if stored else None)
     if data_node is None:
         raise ConfigError("this checkpoint doesn't tell its data set: name one, as in data=ham10000")
@@ -105,24 +101,6 @@ def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, 
     overrides = HydraConfig.get().overrides.task
     typed = {name: metrics[name] for name in metrics if any(o.lstrip("+").startswith(f"metrics.{name}=") for o in overrides)}
     return data_node, attributes, {**metrics, **about.get("metrics", {}), **typed}
-
-
-def require_known_sources(node: Any) -> None:
-    """Refuse a data node of a checkpoint that names a class which no file of configs/data names: it may not choose what is called.
-
-    Raises:
-        CheckpointError: it does.
-    """
-    known = {target for file in (CONFIGS / "data").glob("*.yaml") for target in TARGET.findall(file.read_text(encoding="utf-8"))}
-    if isinstance(node, dict):
-        if "_target_" in node and node["_target_"] not in known:
-            raise CheckpointError(
-                f"the data settings in this checkpoint name {node['_target_']}, and no file of configs/data does: "
-                "name the data yourself, as data=..."
-            )
-        node = list(node.values())
-    for value in node if isinstance(node, list) else ():
-        require_known_sources(value)
 
 
 def threshold_of(about: dict[str, Any], name: str) -> Threshold:

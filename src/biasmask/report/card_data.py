@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from biasmask.files import yaml_content
 from biasmask.report.provenance import MINIMUM_CELL
 from biasmask.report.run_folder import TRAINING_SPLITS, RunFolder
 
@@ -60,7 +61,7 @@ def counts_of(run: RunFolder, training: bool) -> list[dict[str, Any]]:
 def config_of(run: RunFolder, node: str = "data") -> dict[str, Any]:
     """A node of the run's resolved configuration; empty where there is none."""
     try:
-        content = yaml.safe_load(run.texts["config.yaml"]) or {}
+        content = yaml_content(run.texts["config.yaml"]) or {}
     except yaml.YAMLError:
         return {}
     found = content.get(node) if isinstance(content, Mapping) else None

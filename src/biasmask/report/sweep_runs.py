@@ -13,6 +13,7 @@ from pyarrow import ArrowException
 from pyarrow.parquet import read_metadata
 
 from biasmask.errors import StoreError
+from biasmask.files import yaml_content
 from biasmask.metrics.attribute_means import mean_keys
 from biasmask.report.run_folder import Estimate, RunFolder, first_line, load_run_folder, read_json
 from biasmask.report.run_settings import flatten, is_free, split_number, without_paths
@@ -140,7 +141,7 @@ def read_run(path: Path, name: str) -> SweepRun | None:
         folder = load_run_folder(path)
         for file in (path / "predictions").glob("*.parquet"):
             read_metadata(file)  # of a file that was cut off it fails
-        config = flatten(without_paths(yaml.safe_load(folder.texts["config.yaml"]) or {}))
+        config = flatten(without_paths(yaml_content(folder.texts["config.yaml"]) or {}))
         lost = levelled(read_json(path / "metrics.json").get("levelling_down") or [], debiased(about))
         add_means(folder, debiased(about))
         collapse = find_collapse(TextRun(folder, {}, folder.blocks)) if about.get("family") == "text" else about.get("collapsed")
