@@ -20,6 +20,8 @@ NEEDED = {
     "data/text_base": None,
     "data/text_corpus": TEXT,
     "data/text_packages": TEXT,
+    "data/text_news_commentary": TEXT,
+    "data/text_wikipedia": TEXT,
     "debias/stage/text": None,
     "debias/stage/text_losses": None,
     "data/csv": ("data.table=mine.csv", "attribute=sex"),
