@@ -73,7 +73,7 @@ def test_a_card_counts_the_kinds_of_sentences(tmp_path: Path) -> None:
 def test_pairs_give_the_column_of_the_language(tmp_path: Path) -> None:
     frame, card = prepared("news_commentary", news_commentary.write_pairs(tmp_path / "download"), tmp_path / "data")
     assert frame[["text", "line"]].values.tolist() == [["The man reads.", 1], ["The queen walks.", 4]]
-    assert {e["reason"]: e["examples"] for e in card["exclusions"]}["not two columns"] == ["news-commentary-v15.de-en.tsv.gz:3"]
+    assert {e["reason"]: e["count"] for e in card["exclusions"]} == {"empty": 1, "not two columns": 1}
 
 
 def test_wikipedia_is_cut_into_sentences(tmp_path: Path) -> None:
