@@ -289,6 +289,10 @@ def plot(points: list[dict[str, Any]], path: Path) -> None:
         panels[0, column].set_title("parameters, million" if axis == "parameters" else axis, fontsize=9)
         panels[0, column].legend(fontsize=7, title="slope in brackets", title_fontsize=7)
         panels[1, column].set_ylim(bottom=0)
+        amounts = sorted({point["x"] for point in points if point["axis"] == axis})
+        for panel in panels[:, column]:
+            panel.set_xticks(amounts, [f"{x:,}" for x in amounts], fontsize=8)
+            panel.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("seconds of the processor")
     panels[1, 0].set_ylabel("peak of memory, MB")
     figure.savefig(path, dpi=110)
