@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
 from biasmask.cli.mistakes import mistake, require_read
 from biasmask.errors import ConfigError
-from tests.conftest import compose_config
+from tests.conftest import CONFIGS, compose_config
 
 
 def refused(tmp_path: Path, *overrides: str, entry: str = "train") -> str:
-    with pytest.raises(HydraException) as caught:
-        compose_config(entry, list(overrides), tmp_path)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"), pytest.raises(HydraException) as caught:
+        compose(entry, [*overrides, f"paths.log_dir={tmp_path}"])  # Hydra's own, which looks at more than that of the tests
     told = mistake(caught.value)
     assert told is not None and "\n" not in told
     return told

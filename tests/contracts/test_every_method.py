@@ -17,7 +17,8 @@ WRITTEN = [
 ]
 DEBIASED = ["predictions/debiased_test.parquet", "debiased_timm.pt", "delta.safetensors", "checkpoints/debiased.ckpt"]
 DEBIASED += ["bias_map.json", "model_card.md", "model_card.json"]
-RECORD = {"stage", "label", "seconds", "reused", "epochs", "edited", "parameters", "largest_change", "changed_outside", "notes"}
+RECORD = {"stage", "label", "seconds", "spent", "reused", "epochs", "edited", "parameters"}
+RECORD |= {"largest_change", "changed_outside", "notes"}
 VALUE = {"value", "low", "high", "n", "n_positive", "reason"}
 
 
