@@ -8,7 +8,7 @@ DATA_DIR ?= data
 SITE ?= site
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text setup-vit demo demo-text test test-slow coverage lint format types bench docs clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-slow test-all coverage lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,6 +44,9 @@ test: $(INSTALLED)  ## the tests but the slow ones
 
 test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and removed
 	$(BIN)/python -m pytest -m slow -o timeout=1800
+
+test-all: $(INSTALLED)  ## both, with less waiting than one after the other
+	$(BIN)/python -m pytest -o timeout=1800
 
 coverage: $(INSTALLED)  ## the fast tests, and which lines they don't reach (table here, pages in htmlcov/)
 	@$(BIN)/python -c "import pytest_cov" 2>/dev/null || $(BIN)/python -m pip install -q pytest-cov

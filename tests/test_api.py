@@ -25,9 +25,21 @@ def workspace(tmp_path: Path, shared_folder: Path) -> api.Workspace:
     return api.Workspace(store=tmp_path / "store", cache=shared_folder / "pixels", threads=1, trainer="cpu")
 
 
-@pytest.fixture
-def rendered(workspace: api.Workspace) -> api.Images:
+def lesions(workspace: api.Workspace) -> api.Images:
     return api.load_images("rendered", image_size=32, workspace=workspace, source={"n": N}, batch_size=32)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> api.Images:
+    """Its store is shared by the tests of this file, so that one of them trains the model."""
+    store = tmp_path_factory.mktemp("api") / "store"
+    return lesions(api.Workspace(store=store, cache=shared_folder / "pixels", threads=1, trainer="cpu"))
+
+
+@pytest.fixture
+def untrained(workspace: api.Workspace) -> api.Images:
+    """The same with an empty store: everything is done anew."""
+    return lesions(workspace)
 
 
 def same_figures(table: pd.DataFrame, figures: dict[str, Any], models: tuple[str, str] = ("before", "after")) -> int:
@@ -42,12 +54,12 @@ def same_figures(table: pd.DataFrame, figures: dict[str, Any], models: tuple[str
     return len(expected)
 
 
-def test_images_give_the_figures_of_the_command_line(rendered: api.Images, runner: Runner) -> None:
+def test_images_give_the_figures_of_the_command_line(untrained: api.Images, runner: Runner) -> None:
     run = runner.rendered("debias.edit_fraction=0.05")
-    model = api.train(rendered, "test_resnet", epochs=1)
-    mask = api.locate(model, rendered, edit_fraction=0.05)
-    fair = api.repair(model, rendered, mask, **STAGES)
-    table = api.evaluate({"before": model, "after": fair}, rendered, n_bootstrap=20)
+    model = api.train(untrained, "test_resnet", epochs=1)
+    mask = api.locate(model, untrained, edit_fraction=0.05)
+    fair = api.repair(model, untrained, mask, **STAGES)
+    table = api.evaluate({"before": model, "after": fair}, untrained, n_bootstrap=20)
     assert same_figures(table, run.figures) > 60
     assert mask.info["selected"] == run.read("mask.json")["selected"]
     weights = torch.load(run.folder / "debiased_timm.pt", weights_only=True)
@@ -114,7 +126,7 @@ def test_other_methods_and_several_models(rendered: api.Images) -> None:
     assert alone["a"]["value"].equals(table["a"]["value"])
 
 
-def test_nothing_of_the_process_is_left_changed(rendered: api.Images) -> None:
+def test_nothing_of_the_process_is_left_changed(untrained: api.Images) -> None:
     def look() -> tuple[Any, ...]:
         levels = tuple(logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric", ""))
         numbers = torch.get_rng_state().sum().item(), np.random.get_state()[1].sum(), random.getstate()  # type: ignore[union-attr]
@@ -122,14 +134,14 @@ def test_nothing_of_the_process_is_left_changed(rendered: api.Images) -> None:
 
     torch.set_flush_denormal(False)
     before, environment = look(), dict(os.environ)
-    model = api.train(rendered, "test_resnet", epochs=1)
-    api.evaluate({"a": model}, rendered, n_bootstrap=10)
+    model = api.train(untrained, "test_resnet", epochs=1)
+    api.evaluate({"a": model}, untrained, n_bootstrap=10)
     assert look() == before and dict(os.environ) == environment
 
 
-def test_it_is_quiet(rendered: api.Images, capfd: Any) -> None:
-    model = api.train(rendered, "test_resnet", epochs=1)
-    api.repair(model, rendered, **STAGES)
+def test_it_is_quiet(untrained: api.Images, capfd: Any) -> None:
+    model = api.train(untrained, "test_resnet", epochs=1)
+    api.repair(model, untrained, **STAGES)
     assert capfd.readouterr() == ("", "")
 
 

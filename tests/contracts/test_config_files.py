@@ -113,7 +113,7 @@ def test_the_configurations_of_tests_are_those_of_hydra(own: list[str], tmp_path
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 
-    overrides = [own[0], "trainer=cpu", "seed=3", *own[1:], "+trainer.barebones=false", "name=mine"]
+    overrides = [own[0], "trainer=cpu", "seed=3", *own[1:], "+trainer.max_steps=5", "name=mine"]
     ours = compose_config("train", overrides, tmp_path)
     task = HydraConfig.get().overrides.task
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -5,12 +5,23 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from biasmask.modules.classifier import ClassifierModule
 from tests.conftest import CONFIGS, RENDERED, Runner, compose_config
 
 METHODS = sorted(path.stem for path in CONFIGS.glob("debias/*.yaml"))
+
+
+def as_parameter(method: str) -> Any:
+    """A method that gives other settings to the stages of another one is a slow test: no code is run that isn't run there."""
+    own = OmegaConf.load(CONFIGS / "debias" / f"{method}.yaml")
+    derived = own.get("defaults", [None])[0] in METHODS and "stages" not in own
+    brings = any(OmegaConf.is_dict(node) and "_target_" in node for node in own.values())
+    return pytest.param(method, marks=pytest.mark.slow if derived and not brings else ())
+
+
 WRITTEN = [
     *("config.yaml", "overrides.txt", "command.txt", "environment.txt", "checker.json", "history.json", "stages.json"),
     *("run.json", "metrics.json", "metrics.csv", "report.html", "predictions/base_test.parquet", "predictions/base_val.parquet"),
@@ -28,7 +39,7 @@ def short(method: str, tmp_path: Any) -> list[str]:
     return [f"debias.{stage}.epochs=1" for stage in debias.stages if "epochs" in debias[stage]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [as_parameter(method) for method in METHODS])
 def test_method_end_to_end(method: str, runner: Runner, tmp_path: Any) -> None:
     vit = ["model.backbone=test_vit"] if method.endswith("_vit") else []  # these need a transformer
     run = runner.train("experiment=bmft_rendered", *RENDERED, f"debias={method}", "name=contract", *vit, *short(method, tmp_path))

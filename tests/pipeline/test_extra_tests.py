@@ -23,9 +23,13 @@ def with_tests(runner: Runner, *tests: str, overrides: tuple[str, ...] = (), **w
     return runner.rendered(f"data.extra_tests=[{','.join(tests)}]", *overrides, **where)
 
 
-def test_figures_follow_from_predictions_and_the_frozen_thresholds(runner: Runner) -> None:
-    run = with_tests(runner, THREE)
-    content = run.read("metrics.json")
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> FinishedRun:
+    return with_tests(Runner(tmp_path_factory.mktemp("three"), shared_folder), THREE)
+
+
+def test_figures_follow_from_predictions_and_the_frozen_thresholds(three: FinishedRun) -> None:
+    run, content = three, three.read("metrics.json")
     assert run.read("run.json")["extra_tests"] == ["three"]
     frames = {model: pd.read_parquet(run.folder / "predictions" / f"{model}_three.parquet") for model in MODELS}
     groups = {"skin_tone": ("dark", "light", "medium")}
@@ -40,8 +44,8 @@ def test_figures_follow_from_predictions_and_the_frozen_thresholds(runner: Runne
     assert "three/tpr/skin_tone=medium" in again
 
 
-def test_the_runs_own_figures_stay_as_they_are(runner: Runner) -> None:
-    content, plain = with_tests(runner, THREE).read("metrics.json"), runner.rendered().read("metrics.json")
+def test_the_runs_own_figures_stay_as_they_are(three: FinishedRun, runner: Runner) -> None:
+    content, plain = three.read("metrics.json"), runner.rendered().read("metrics.json")
     assert content["threshold"] == plain["threshold"]
     for model in MODELS:
         own = {key: value for key, value in content["models"][model].items() if key.startswith("test/")}
@@ -79,8 +83,8 @@ def test_a_users_table_and_an_attribute_of_its_own(runner: Runner, user_table: U
     assert "clinic/tpr/site=c" in figures and "clinic/tpr/skin_tone=dark" not in figures
 
 
-def test_evaluation_again_gives_the_same_and_can_leave_it_out(runner: Runner) -> None:
-    run = with_tests(runner, THREE)
+def test_evaluation_again_gives_the_same_and_can_leave_it_out(three: FinishedRun, runner: Runner) -> None:
+    run = three
     again = runner.evaluate(run.folder)
     assert again.figures == run.figures
     assert again.read("run.json")["extra_tests"] == ["three"]

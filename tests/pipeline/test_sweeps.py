@@ -38,6 +38,15 @@ def test_what_a_sweep_computes_once(runner: Runner, tmp_path: Path) -> None:
     assert kept(store, "finetune") == 16, "impair and repair of each of the eight jobs"
 
 
+OWN = ("name=changes", "seed=5", "debias.impair.guard=null")  # a seed that no other test puts into the shared store
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> FinishedRun:
+    return Runner(tmp_path_factory.mktemp("unchanged"), shared_folder).rendered(*OWN)
+
+
+@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
@@ -54,9 +63,7 @@ def test_what_a_sweep_computes_once(runner: Runner, tmp_path: Path) -> None:
     ],
 )
 def test_a_change_runs_again_what_depends_on_it_and_nothing_else(override: str, stages: list[str], runner: Runner) -> None:
-    own = ("name=changes", "seed=5", "debias.impair.guard=null")  # a seed that no other test puts into the shared store
-    runner.rendered(*own)
-    run = runner.rendered(*own, override)
+    run = runner.rendered(*OWN, override)
     again = [record["stage"] for record in run.read("stages.json") if not record["reused"]]
     if "callbacks" in override:  # the baseline may come out the same, and then the rest is the same too
         again = again[:1]

@@ -25,9 +25,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")
 
 
-@pytest.fixture
-def inlp(runner: Runner, parts: Path) -> FinishedRun:
-    return runner.text(parts, "debias=text/inlp", *FEW)
+@pytest.fixture(scope="module")
+def inlp(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path, parts: Path) -> FinishedRun:
+    return Runner(tmp_path_factory.mktemp("inlp"), shared_folder).text(parts, "debias=text/inlp", *FEW)
 
 
 def projection_of(folder: Path) -> torch.Tensor:

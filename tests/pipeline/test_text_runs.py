@@ -36,9 +36,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")
 
 
-@pytest.fixture
-def pruned(runner: Runner, parts: Path) -> FinishedRun:
-    return runner.text(parts, "debias=text/block_pruning", FAST)
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path, parts: Path) -> FinishedRun:
+    return Runner(tmp_path_factory.mktemp("pruned"), shared_folder).text(parts, "debias=text/block_pruning", FAST)
 
 
 def inputs() -> dict[str, torch.Tensor]:

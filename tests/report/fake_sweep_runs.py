@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ def write_run(
         "levelling_down": [{"attribute": "age", "group": "below_60", "metric": "tpr"}] if method == "full_ft" else [],
     }  # fmt: skip
     for split in test_sets:
-        pair = frames["base", split], frames[method, split]
-        for model, own in zip(("base", "debiased"), pair, strict=True):
-            metrics["models"][model] |= to_json(evaluate_predictions(own, GROUPS, threshold, split, n_bootstrap=0))
-        metrics["difference"] |= to_json(compare_predictions(*pair, GROUPS, (threshold, threshold), split, n_bootstrap=0))
+        before, after, change = figures(method, split, seed, collapsed, lean, tuple(classes))
+        metrics["models"]["base"] |= before
+        metrics["models"]["debiased"] |= after
+        metrics["difference"] |= change
     for (model, split), own in frames.items():
         own.to_parquet(predictions / f"{'base' if model == 'base' else 'debiased'}_{split}.parquet", index=False)
     run = {
@@ -86,6 +87,17 @@ def write_run(
     write_settings(folder, method, seed, split_seed, overrides or {}, lengths)
     (folder / "report.html").write_text("<title>run</title>", encoding="utf-8")
     return folder
+
+
+@cache
+def figures(
+    method: str, split: str, seed: int, collapsed: bool, lean: float | None, classes: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Figures of the base model and of the debiased one, and their differences; sweeps of the tests repeat the same runs."""
+    threshold: Any = 0.5 if len(classes) == 2 else dict.fromkeys(classes, 0.4)
+    pair = frame("base", split, seed, False, lean, classes), frame(method, split, seed, collapsed, lean, classes)
+    before, after = (to_json(evaluate_predictions(own, GROUPS, threshold, split, n_bootstrap=0)) for own in pair)
+    return before, after, to_json(compare_predictions(*pair, GROUPS, (threshold, threshold), split, n_bootstrap=0))
 
 
 def write_settings(
