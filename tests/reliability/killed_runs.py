@@ -1,8 +1,10 @@
 """Runs that are killed (SIGKILL, the whole process group) at random moments and started again, until they end."""
 
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -11,13 +13,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 
-from tests.conftest import FinishedRun, Runner, in_fork, start_fork
+from tests.conftest import RENDERED, FinishedRun, Runner, in_fork, start_fork
 
-WEIGHTS = ("debiased_timm.pt", "debiased_hf/model.safetensors", "mask.safetensors", "blocks.safetensors")
+WEIGHTS = (
+    *("debiased_timm.pt", "delta.safetensors", "debiased_hf/model.safetensors"),
+    *("mask.safetensors", "block_mask.safetensors", "projection.safetensors"),
+)
+# Between them they go through every kind of stage that a family has.
+METHODS = {
+    "image": {
+        "bmft": ("debias.impair.epochs=1", "debias.repair.epochs=2"),
+        "swift": ("debias.impair.epochs=1", "debias.repair.epochs=1"),
+        "dfr": (),
+        "fairprune": (),
+        "thresholds": (),
+    },
+    "text": {
+        "text/block_pruning": ("debias.prune.optimizer.lr=1.0",),
+        "text/sentence_debias": (),
+        "text/inlp": (),
+    },
+}
+HALF = (".part", ".building", ".tmp")
 
 
 @dataclass
@@ -34,8 +57,8 @@ class Record:
 def kill_at_random(family: str, kills: int, seed: int, home: Path) -> Record:
     """Kill runs of a family so many times, and compare each that ends with an undisturbed one.
 
-    A run is started in a folder and a store of its own, killed after a moment drawn evenly from its undisturbed length, and
-    started again by the same command; that is killed again with a chance of one half.
+    A run is started with a folder, a store and caches of its own, killed after a moment drawn evenly from its undisturbed
+    length, and started again by the same command; that is killed again with a chance of one half. Methods take turns.
 
     Args:
         family: image | text.
@@ -44,34 +67,44 @@ def kill_at_random(family: str, kills: int, seed: int, home: Path) -> Record:
         home: an empty folder.
     """
     draw = random.Random(seed)
-    runner = Runner(home / "runs", home / "shared")
-    job = _jobs(family, runner, home)
-    job(home / "first", home / "first_store")()  # here, so that the copies of this process import nothing
-    start = time.monotonic()
-    _must_end(job(home / "undisturbed", home / "undisturbed_store"), home / "output.txt")
-    length = time.monotonic() - start
-    whole = FinishedRun(home / "undisturbed", None)
+    job(family, next(iter(METHODS[family])), home / "first")()  # here, so that the copies of this process import nothing
+    methods, whole = itertools.cycle(METHODS[family]), {}
     record = Record()
     while record.kills < kills:
         record.runs += 1
-        folder, store = home / f"killed{record.runs}", home / f"store{record.runs}"
+        method, place = next(methods), home / f"killed{record.runs}"
+        if method not in whole:
+            whole[method] = _undisturbed(family, method, home)
+        reference, length = whole[method]
         again = True
         while again and record.kills < kills:
-            if not _killed(job(folder, store), home / "output.txt", draw.uniform(0, length)):
+            if not _killed(job(family, method, place), home / "output.txt", draw.uniform(0, length)):
                 break
             record.kills += 1
-            _look(folder, store, record)
+            _look(place, record)
             again = draw.random() < 0.5
-        _must_end(job(folder, store), home / "output.txt")
-        record.faults += _differences(whole, FinishedRun(folder, None), store)
+        _must_end(job(family, method, place), home / "output.txt")
+        record.faults += _differences(reference, place)
+        shutil.rmtree(place)
     return record
 
 
-def _jobs(family: str, runner: Runner, home: Path) -> Callable[[Path, Path], Callable[[], Any]]:
+def job(family: str, method: str, place: Path) -> Callable[[], Any]:
+    """A tiny run of a method with its folder, store and caches below `place`."""
+    runner = Runner(place / "runs", place / "shared")
+    keys = (f"debias={method}", "name=killed", *METHODS[family][method])
+    where = {"folder": place / "run", "store": place / "store"}
     if family == "text":
-        keys = ("debias=text/block_pruning", "debias.prune.optimizer.lr=1.0", "name=killed")
-        return lambda folder, store: lambda: runner.text(home / "parts", *keys, folder=folder, store=store)
-    return lambda folder, store: lambda: runner.rendered("name=killed", folder=folder, store=store)
+        return lambda: runner.text(place.parent / "parts", *keys, **where)
+    return lambda: runner.train("experiment=bmft_rendered", *RENDERED, *keys, **where)
+
+
+def _undisturbed(family: str, method: str, home: Path) -> tuple[FinishedRun, float]:
+    """A run of the method that is left in peace, and its seconds."""
+    place = home / f"undisturbed_{method.replace('/', '_')}"
+    start = time.monotonic()
+    _must_end(job(family, method, place), home / "output.txt")
+    return FinishedRun(place / "run", None), time.monotonic() - start
 
 
 def _must_end(job: Callable[[], Any], output: Path) -> None:
@@ -96,16 +129,16 @@ def _killed(job: Callable[[], Any], output: Path, seconds: float) -> bool:
     return True
 
 
-def _look(folder: Path, store: Path, record: Record) -> None:
+def _look(place: Path, record: Record) -> None:
     """Every file that has its final name must be whole."""
-    stored = [path for path in store.glob("*/*/inputs.json") if not path.parent.name.startswith(".")]
+    stored = [path for path in place.glob("store/*/*/inputs.json") if not path.parent.name.startswith(".")]
     newest = max(stored, key=lambda path: path.stat().st_mtime, default=None)
     record.stages_done[newest.parent.parent.name if newest else "none"] += 1
-    for path in [*folder.rglob("*"), *store.rglob("*")]:
-        hidden = any(part.startswith(".") for part in path.relative_to(folder if folder in path.parents else store).parts)
-        if hidden and path.is_file() and not path.name.endswith(".lock"):
-            record.leftovers["part" if path.name.endswith(".part") else "building"] += 1
-        elif path.is_file() and not hidden:
+    for path in filter(Path.is_file, place.rglob("*")):
+        half = next((end for part in path.relative_to(place).parts for end in HALF if end in part), None)
+        if half:
+            record.leftovers[half.strip(".")] += 1
+        elif path.name != ".lock" and path.suffix != ".lock":
             try:
                 _read(path)
             except Exception as error:
@@ -117,6 +150,8 @@ def _read(path: Path) -> None:
         json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".parquet":
         pd.read_parquet(path)
+    elif path.suffix == ".npy":
+        np.load(path, mmap_mode="r")
     elif path.suffix in (".pt", ".ckpt"):
         torch.load(path, weights_only=True)
     elif path.suffix == ".safetensors":
@@ -127,15 +162,22 @@ def _read(path: Path) -> None:
         raise ValueError("its end is missing")
 
 
-def _differences(whole: FinishedRun, again: FinishedRun, store: Path) -> list[str]:
+def _differences(whole: FinishedRun, place: Path) -> list[str]:
     """What a run that was killed and went on has otherwise than an undisturbed one."""
+    again = FinishedRun(place / "run", None)
     found = [] if again.figures == whole.figures else [f"{again.folder}: other figures"]
     for name in WEIGHTS:
         one, two = whole.folder / name, again.folder / name
         if one.is_file() != two.is_file() or (one.is_file() and not _same(one, two)):
             found.append(f"{again.folder}: other {name}")
-    left = [p for p in [*again.folder.rglob("*.part"), *store.rglob(".*.building")]]
-    found += [f"{path} stays" for path in left]
+    for path in place.rglob("*"):
+        if any(end in path.name for end in HALF):
+            found.append(f"{path} stays")
+        if path.name.endswith(".lock"):
+            try:
+                FileLock(path).acquire(timeout=0).lock.release()
+            except Timeout:
+                found.append(f"{path} is held by nobody alive")
     return found
 
 

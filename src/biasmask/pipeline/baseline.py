@@ -10,12 +10,11 @@ from hydra.utils import instantiate
 from biasmask.errors import DataError
 from biasmask.models.image_classifier import create_network, input_statistics, outputs_for, soften_head
 from biasmask.models.onnx_weights import load_onnx_vit, onnx_installed
+from biasmask.models.stored_model import is_own, own_state_dict, stored_hyper
 from biasmask.models.weights import load_by_position, load_matching, outputs_in, package_file, plain_state_dict, read_checkpoint
 from biasmask.modules.classifier import ClassifierModule, Learning
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.stages import Outcome, StoredStage, epochs_done, expected_warnings
-
-OWN_KEYS = {"backbone", "image_size", "mean", "std", "num_outputs", "model_args", "channels_last"}  # of our checkpoints
 
 
 @dataclass
@@ -101,12 +100,11 @@ def load_users_checkpoint(model: ModelConfig) -> ModelState:
     """
     path = str(model.ckpt_path)
     content = read_checkpoint(path)
-    hyper = content.get("hyper_parameters")
-    if isinstance(hyper, dict) and hyper.keys() >= OWN_KEYS:
+    if is_own(content):
+        hyper = stored_hyper(content, path)
         if model.image_size and model.image_size != hyper["image_size"]:
             hyper = {**hyper, "image_size": model.image_size}
-        content = {"state_dict": {k: v for k, v in content.get("state_dict", {}).items() if k.startswith("net.")}}
-        state = plain_state_dict(content, path)
+        state = own_state_dict(content, path)
     else:
         state = plain_state_dict(content, path)
         hyper = model.hyper(outputs_in(state, model.backbone, path))

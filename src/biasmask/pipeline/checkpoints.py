@@ -15,7 +15,8 @@ from biasmask import __version__
 from biasmask.errors import CheckpointError
 from biasmask.files import write_atomically
 from biasmask.models.image_classifier import create_network
-from biasmask.models.weights import load_matching, plain_state_dict, read_checkpoint
+from biasmask.models.stored_model import is_own, own_state_dict, stored_hyper
+from biasmask.models.weights import load_matching, read_checkpoint
 from biasmask.pipeline.context import ModelState
 
 
@@ -48,15 +49,16 @@ def load_model(path: Path) -> tuple[ModelState, dict[str, Any]]:
         CheckpointError: damaged, foreign, or weights that don't fit the hyper-parameters inside.
     """
     content = read_checkpoint(path)
-    hyper = content.get("hyper_parameters")
-    if not isinstance(hyper, dict) or "backbone" not in hyper:
+    if not is_own(content):
         raise CheckpointError(
-            f"{path} isn't a checkpoint of biasmask (it has no hyper_parameters.backbone); to use a plain state dict, "
+            f"{path} isn't a checkpoint of biasmask (its hyper_parameters aren't those of a classifier); to use a plain state dict, "
             "give it to src/train.py as model.ckpt_path with its model.backbone"
         )
-    bare = {key: value for key, value in content["state_dict"].items() if key.startswith("net.")}
-    weights = plain_state_dict({"state_dict": bare}, path)
+    hyper = stored_hyper(content, path)
+    weights = own_state_dict(content, path)
     net = create_network(hyper["backbone"], hyper["num_outputs"], hyper["image_size"], **(hyper["model_args"] or {}))
     load_matching(net, weights, path, hyper["backbone"])
     about = content.get("biasmask", {})
+    if not isinstance(about, dict):
+        raise CheckpointError(f"checkpoint {path}: `biasmask` holds no settings: the file was changed")
     return ModelState(hyper=hyper, weights=weights, decision=about.get("decision")), about

@@ -17,7 +17,7 @@ from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, looked_a
 from biasmask.pipeline.family import is_text
 from biasmask.pipeline.judging import Threshold, compare, judge
 from biasmask.pipeline.predictions import write_predictions
-from biasmask.pipeline.safe_config import require_known_targets, require_stored_sources
+from biasmask.pipeline.safe_config import allowed_targets, require_known_targets, require_stored_sources
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.report.html import write_report
 from biasmask.report.tables import write_metrics_csv
@@ -45,7 +45,7 @@ def find_checkpoints(path: Path) -> dict[str, Path]:
 
 def evaluate(config: DictConfig) -> None:
     """Predict, judge and report; no model config is needed, the checkpoint knows its own."""
-    require_known_targets(config, config.get("allow_targets"))
+    require_known_targets(config, allowed_targets(config))
     if is_text(Path(config.ckpt_path)):
         from biasmask.pipeline.text_eval import evaluate_text  # transformers takes seconds to import
 
@@ -88,7 +88,7 @@ def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, 
     stored = about.get("data")
     chosen = config.get("data")  # without `data=` on the command line the key isn't there
     if chosen is None:
-        require_stored_sources(stored, config.get("allow_targets"), f"the checkpoint of {config.ckpt_path}")
+        require_stored_sources(stored, allowed_targets(config), f"the checkpoint of {config.ckpt_path}")
     data_node = chosen if chosen is not None else (OmegaConf.create(stored) if stored else None)
     if data_node is None:
         raise ConfigError("this checkpoint doesn't tell its data set: name one, as in data=ham10000")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,21 @@ def write_delta(path: Path, base: ModelState, debiased: ModelState) -> None:
     """The entries that differ, as XOR of their bits: applied to base it gives debiased, applied to debiased it gives base."""
     delta = weight_delta(base.weights, debiased.weights)
     hashes = {"base": hash_of_weights(base.weights), "debiased": hash_of_weights(debiased.weights)}
-    write_atomically(path, save(delta, {**hashes, "format": "biasmask xor delta 1"}))
+    write_atomically(path, with_sorted_metadata(save(delta, {**hashes, "format": "biasmask xor delta 1"})))
+
+
+def with_sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file whose metadata stand in the order of their names: the library's own order differs from process to process.
+
+    >>> with_sorted_metadata(save({}, {"b": "2", "a": "1"}))[8:].rstrip()
+    b'{"__metadata__":{"a":"1","b":"2"}}'
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # the tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def hash_of_weights(weights: Mapping[str, torch.Tensor]) -> str:

@@ -21,7 +21,7 @@ from biasmask.files import write_json
 from biasmask.pipeline import setup
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.judging import Judged, compare, judge, levelled
-from biasmask.pipeline.safe_config import require_known_targets
+from biasmask.pipeline.safe_config import allowed_targets, require_known_targets
 
 KEYS = ("data", "name", "split", "attribute", "with")
 
@@ -75,7 +75,7 @@ def open_extra_tests(
                 f"data.extra_tests: the name {name} is taken, or holds one of / : =; give another as {{data: ..., name: ...}}"
             )
         names = looked_at(asked.get("attribute"), node, attributes)
-        require_known_targets(node, config.get("allow_targets"), "data.extra_tests")
+        require_known_targets(node, allowed_targets(config), "data.extra_tests")
         data = setup.open_data(node, names, image_size, config.paths.cache_dir, config.progress, debiases=False)
         data.require(split)
         require_same_classes(name, data.table.class_names, class_names)

@@ -16,7 +16,7 @@ from biasmask.pipeline.eval_run import open_context, threshold_of
 from biasmask.pipeline.family import is_text
 from biasmask.pipeline.judging import Threshold, judge
 from biasmask.pipeline.part_effect import Figures, PartJudge, Weights
-from biasmask.pipeline.safe_config import require_known_targets, require_stored_sources
+from biasmask.pipeline.safe_config import require_known_targets, require_no_interpolation, require_stored_sources
 
 GAPS = ("equalized_odds_mean", "equalized_odds_max", "auroc_gap")
 
@@ -79,7 +79,9 @@ def open_part_judge(path: Path, split: str, sentences: int) -> tuple[Any, Any, P
     if not (path / "config.yaml").is_file():
         raise ConfigError(f"{path} holds no config.yaml: give the folder of a finished run")
     config: DictConfig = OmegaConf.load(path / "config.yaml")  # type: ignore[assignment]
-    require_known_targets(config, None, str(path / "config.yaml"))
+    require_no_interpolation(config, str(path / "config.yaml"))
+    require_known_targets(config.trainer, None, str(path / "config.yaml"))  # all of it that is built here
+    config.logger = config.callbacks = None
     base, debiased = load_pair(path)
     if base is None or debiased is None:
         raise CheckpointError(f"{path} doesn't give two models (base and debiased): the parts of a change need both")

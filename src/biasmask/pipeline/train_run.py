@@ -25,7 +25,7 @@ from biasmask.pipeline.extra_tests import ExtraTest, judge_extra_tests, open_ext
 from biasmask.pipeline.judging import Judged, collapse_of, compare, judge
 from biasmask.pipeline.plan import Plan, Times
 from biasmask.pipeline.predictions import write_predictions
-from biasmask.pipeline.safe_config import require_known_targets
+from biasmask.pipeline.safe_config import allowed_targets, require_known_targets
 from biasmask.pipeline.stages import StoredStage
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.structure import write_block_mask
@@ -44,7 +44,7 @@ def train(config: DictConfig) -> float:
         split (the mean of several attributes' gaps), plus ten times the AUROC lost there beyond 0.01. It never looks at a
         test split.
     """
-    require_known_targets(config, config.get("allow_targets"))
+    require_known_targets(config, allowed_targets(config))
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
     setup.set_threads(config.threads, sweep=in_sweep)
