@@ -51,7 +51,7 @@ def load_model(path: Path) -> tuple[ModelState, dict[str, Any]]:
     content = read_checkpoint(path)
     if not is_own(content):
         raise CheckpointError(
-            f"{path} isn't a checkpoint of biasmask (its hyper_parameters aren't those of a classifier); to use a plain state dict, "
+            f"{path} isn't a checkpoint of biasmask (its hyper_parameters aren't a classifier's); to use a plain state dict, "
             "give it to src/train.py as model.ckpt_path with its model.backbone"
         )
     hyper = stored_hyper(content, path)
