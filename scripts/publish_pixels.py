@@ -25,8 +25,10 @@ def main(config: DictConfig) -> None:
         from biasmask.data.pixel_shards import publish
         from biasmask.data.pixel_store import open_pixel_store
         from biasmask.errors import ConfigError
+        from biasmask.pipeline.safe_config import allowed_targets, require_known_targets
         from biasmask.pipeline.setup import progress_bar
 
+        require_known_targets(config, allowed_targets(config))
         if not config.data.get("store_url") or not config.data.get("image_size"):
             raise ConfigError("publish_pixels needs data.store_url=<where to> and data.image_size=<pixels>")
         source = instantiate(config.data.source)

@@ -49,7 +49,7 @@ def stored_hyper(content: Mapping[str, Any], source: Any) -> dict[str, Any]:
     for name in hyper["model_args"] or {}:
         if name in LOADING or not isinstance(name, str):
             raise CheckpointError(
-                f"checkpoint {source}: hyper_parameters.model_args.{name} would make timm load something; save it without"
+                f"checkpoint {source}: hyper_parameters.model_args.{name} would make timm load something: take it out"
             )
     return hyper
 

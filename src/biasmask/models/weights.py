@@ -52,9 +52,9 @@ def plain_state_dict(content: Mapping[str, Any], path: str | Path = "") -> dict[
         if isinstance(content.get(key), Mapping):
             content = content[key]
             break
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    state = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if not state:
-        raise CheckpointError(f"checkpoint {path} holds no tensors under its keys {sorted(content)[:6]}")
+        raise CheckpointError(f"checkpoint {path} holds no tensors under its keys {[str(key)[:60] for key in content][:6]}")
     stripped = True
     while stripped:
         stripped = False

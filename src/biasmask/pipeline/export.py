@@ -31,7 +31,7 @@ def write_delta(path: Path, base: ModelState, debiased: ModelState) -> None:
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
-    """A safetensors file whose metadata stand in the order of their names: the library's own differs from process to process.
+    """A safetensors file whose metadata stand in the order of their names: the library gives each process another order.
 
     >>> with_sorted_metadata(save({}, {"b": "2", "a": "1"}))[8:].rstrip()
     b'{"__metadata__":{"a":"1","b":"2"}}'

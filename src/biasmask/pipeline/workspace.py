@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from biasmask.errors import ConfigError
+from biasmask.pipeline.safe_config import require_known_targets
 from biasmask.pipeline.setup import set_threads
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -35,6 +36,7 @@ class Workspace:
         threads: CPU threads of torch while a step runs; None: all cores.
         progress: whether to draw bars.
         trainer: file of configs/trainer: default, cpu, gpu, ...
+        allow_targets: further packages that a `_target_` may name.
     """
 
     store: str | Path = "logs/store"
@@ -43,6 +45,7 @@ class Workspace:
     threads: int | None = None
     progress: bool = False
     trainer: str = "default"
+    allow_targets: Sequence[str] = ()
 
     def compose(self, choices: Mapping[str, str | None], changes: Mapping[str, Any]) -> DictConfig:
         """The configuration of a run.
@@ -51,7 +54,7 @@ class Workspace:
             choices: config group -> file, as `data=csv` on the command line.
             changes: nested keys and values, as `data.image_size=64` on the command line.
         Raises:
-            ConfigError: no configs, an unknown file or key.
+            ConfigError: no configs, an unknown file or key, a `_target_` outside of the packages that biasmask uses.
         """
         if not (CONFIGS / "train.yaml").is_file():
             raise ConfigError(
@@ -72,7 +75,9 @@ class Workspace:
             "progress": self.progress,
             "paths": {"store_dir": str(self.store), "cache_dir": str(self.cache), "run_dir": "."},
         }
-        return merged(merged(config, own), changes)
+        whole = merged(merged(config, own), changes)
+        require_known_targets(whole, self.allow_targets)
+        return whole
 
     @contextmanager
     def contained(self) -> Iterator[None]:
