@@ -131,6 +131,13 @@ class Handler(BaseHTTPRequestHandler):
         self.head(206, end - start, ETag='"one"', Content_Range=f"bytes {start}-{end - 1}/{len(BODY)}")
         self.wfile.write(BODY[start:end])
 
+    def say_shifted(self, count: int) -> None:
+        """Answers the second request with a range that begins elsewhere."""
+        if count != 2:
+            return self.body(stop=100_000 if count == 1 else None)
+        self.head(206, len(BODY) - 100, ETag='"one"', Content_Range=f"bytes 100-{len(BODY) - 1}/{len(BODY)}")
+        self.wfile.write(BODY[100:])
+
     def say_deaf(self, count: int) -> None:
         """Knows ranges, but no If-Range: the rest of another version."""
         if count == 1:

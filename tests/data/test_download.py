@@ -85,6 +85,8 @@ def test_redirects_lead_to_the_web_only(server: BadServer, tmp_path: Path) -> No
     report = bring(server, tmp_path, "moved", "elsewhere")
     assert report.counts() == {"downloaded": 1, "present": 0, "failed": 1}
     assert only_whole_files(tmp_path) and not (tmp_path / "elsewhere.bin").exists()
+    assert report.failed[0].reason == "it leads to 'file:///etc/passwd', which is no address of http or https"
+    assert server.calls["elsewhere"] == 1
 
 
 def test_a_page_in_place_of_a_picture(server: BadServer, tmp_path: Path) -> None:

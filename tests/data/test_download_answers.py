@@ -27,7 +27,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize(("name", "calls"), [("tiny", 4), ("deaf", 3), ("chunked", 2)])
+@pytest.mark.parametrize(("name", "calls"), [("tiny", 4), ("shifted", 3), ("deaf", 3), ("chunked", 2)])
 def test_parts_are_joined_only_where_they_fit(name: str, calls: int, server: BadServer, tmp_path: Path) -> None:
     assert bring(server, tmp_path, name).counts()["downloaded"] == 1
     assert (tmp_path / f"{name}.bin").read_bytes() == BODY

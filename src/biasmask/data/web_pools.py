@@ -21,7 +21,8 @@ class WebPools:
     """
 
     def __init__(self, connections: int, connect: float, stall: float):
-        self._how: dict[str, Any] = {"num_pools": 32, "maxsize": connections, "timeout": urllib3.Timeout(connect=connect, read=stall)}
+        timeout = urllib3.Timeout(connect=connect, read=stall)
+        self._how: dict[str, Any] = {"num_pools": 32, "maxsize": connections, "timeout": timeout}
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
