@@ -135,8 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         """Answers the second request with a range that begins elsewhere."""
         if count != 2:
             return self.body(stop=100_000 if count == 1 else None)
-        self.head(206, len(BODY) - 100, ETag='"one"', Content_Range=f"bytes 100-{len(BODY) - 1}/{len(BODY)}")
-        self.wfile.write(BODY[100:])
+        start = 100_010
+        self.head(206, len(BODY) - start, ETag='"one"', Content_Range=f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+        self.wfile.write(BODY[start:])
 
     def say_deaf(self, count: int) -> None:
         """Knows ranges, but no If-Range: the rest of another version."""

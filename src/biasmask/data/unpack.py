@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -52,11 +53,14 @@ def unpack(archive: Path, folder: Path, ratio: int = BOMB_RATIO, floor: int = BO
             if folder.is_symlink():
                 raise DataError(f"{folder} is a link; name the folder itself")
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(hidden(folder.resolve(), "lock")):
+            lock = folder / ".unpack.lock"
+            with FileLock(lock):
                 missing = [member for member in members if not _is_there(folder / member[1], member[0], member[2])]
                 _require_room(sum(size for _, _, size in missing), archive, folder)
                 for member, path, size in missing:
                     _write(opened, member, path, size, folder)
+                with suppress(OSError):  # Windows removes no open file; who still waits for it finds all files there
+                    lock.unlink()
             return len(missing)
     except DAMAGED as error:
         raise _damaged(archive, error) from error
