@@ -88,11 +88,14 @@ def prepare(options: argparse.Namespace) -> None:
 
 def fetch(about: Any, source: Path) -> None:
     """Downloads to the source folder, with progress on standard error."""
-    from biasmask.data.prepare_release import tell
     from biasmask.data.release_download import download_release
 
+    def tell(ended: int, files: int, came: int) -> None:
+        end = "\n" if ended == files else ""
+        print(f"\r{ended:,} / {files:,} files, {came / 1e6:,.1f} MB", end=end, file=sys.stderr, flush=True)
+
     print(f"terms of {about.title}: {about.terms}; {about.homepage}")
-    print("\n".join(download_release(about, source, lambda done, whole, _: tell(done, whole, "downloads"))))
+    print("\n".join(download_release(about, source, tell)))
 
 
 def add_near_duplicates(options: argparse.Namespace, card: dict[str, Any]) -> None:

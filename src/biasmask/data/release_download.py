@@ -3,20 +3,17 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import pandas as pd
 
 from biasmask.data.download import download_files
-from biasmask.data.fetch import DownloadFile
+from biasmask.data.download_file import DownloadFile
 from biasmask.data.image_files import fill_template
+from biasmask.data.link_list import FAILED, download_links
 from biasmask.data.read_table import read_table
 from biasmask.data.unpack import unpack
 from biasmask.data.values import require_column
 from biasmask.errors import DataError
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-FAILED = "failed_downloads.csv"
 Progress = Callable[[int, int, int], None]
 
 
@@ -64,18 +61,15 @@ def _linked(links: Mapping[str, str], folder: Path, progress: Progress | None, h
     table = folder / links["table"]
     if not table.is_file():
         raise DataError(f"there is no {table}, whose addresses are to be fetched")
-    frame = read_table(table).frame
-    require_column(frame.columns, links["url"], str(table), "for addresses")
-    urls = frame[links["url"]]
-    usable = [isinstance(url, str) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname) for url in urls]
-    frame = frame[pd.Series(usable, index=frame.index)].reset_index(drop=True)
-    paths = fill_template(links["path"], frame, str(table))
-    files = [DownloadFile(url, path, picture=True) for url, path in zip(frame[links["url"]], paths, strict=True)]
-    report = download_files(files, folder, progress=progress, **how)
-    report.write_failed(folder / FAILED)
-    without = len(usable) - len(files)
+    read = read_table(table)
+    require_column(read.frame.columns, links["url"], str(table), "for addresses")
+    paths = fill_template(links["path"], read.frame, str(table))
+    lines = [int(line) for line in read.lines]
+    report = download_links(lines, read.frame[links["url"]].tolist(), paths.tolist(), folder, progress=progress, **how)
+    without = report.without_address()
+    counts = {**report.counts, "failed": report.counts["failed"] - without}
     return [
-        _counted(f"pictures of {links['table']}", report.counts()) + f", {without:,} rows without an address",
+        _counted(f"pictures of {links['table']}", counts) + f", {without:,} rows without an address",
         *([f"{FAILED} lists what did not come, with reasons"] if report.failed else []),
     ]
 

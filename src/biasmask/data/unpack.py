@@ -1,5 +1,6 @@
 """Archives of downloads, unpacked so that nothing is ever written outside of the folder that was named."""
 
+import errno
 import lzma
 import os
 import shutil
@@ -9,25 +10,31 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from biasmask.errors import DataError
-from biasmask.files import storage_error
+from filelock import FileLock
 
-DAMAGED = (  # all that the readers of the standard library raise for bytes that make no sense
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError,
-)  # fmt: skip
+from biasmask.data.part_file import hidden
+from biasmask.errors import DataError
+
 BOMB_RATIO = 100  # unpacked to packed; pictures are packed already, tables reach about 20
 BOMB_FLOOR = 1 << 30  # bytes below which no archive is a bomb
+MOST_MEMBERS = 5_000_000
+DAMAGED = (  # all that the readers of the standard library raise for bytes that make no sense
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, IndexError, KeyError,
+)  # fmt: skip
+OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 
 
 def unpack(archive: Path, folder: Path, ratio: int = BOMB_RATIO, floor: int = BOMB_FLOOR) -> int:
     """Unpack a zip or a tar (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz).
 
-    Each file is written beside its place and renamed; one that is there with its full size is left alone, so that a stopped
-    call goes on. The whole archive is looked at before anything is written.
+    Each file is written beside its place and renamed; one that is there whole (by its size, in a zip by its CRC as well) is
+    left alone, so that a stopped call goes on. The whole archive is looked at before anything is written. Of two processes
+    that unpack to one folder the second waits, and finds the files there.
 
     Args:
         archive: the file.
@@ -42,13 +49,31 @@ def unpack(archive: Path, folder: Path, ratio: int = BOMB_RATIO, floor: int = BO
     """
     try:
         with _open(archive) as opened:
-            members = list(_members(opened, archive))
-            _require_sound(members, archive, folder, ratio, floor)
-            return sum(_write(opened, member, path, size, folder) for member, path, size in members)
+            members = _members(opened, archive, max(floor, ratio * archive.stat().st_size))
+            if folder.is_symlink():
+                raise DataError(f"{folder} is a link; name the folder itself")
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = folder / ".unpack.lock"
+            with FileLock(lock):
+                missing = [member for member in members if not _is_there(folder / member[1], member[0], member[2])]
+                _require_room(sum(size for _, _, size in missing), archive, folder)
+                for member, path, size in missing:
+                    _write(opened, member, path, size, folder)
+                with suppress(OSError):  # Windows removes no open file; who still waits for it finds all files there
+                    lock.unlink()
+            return len(missing)
     except DAMAGED as error:
-        raise DataError(f"{archive} can't be unpacked: {' '.join(str(error).split())[:150] or type(error).__name__}") from error
+        raise _damaged(archive, error) from error
     except OSError as error:
-        raise DataError(str(storage_error(error, folder))) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(f"the disk is full while {archive.name} is unpacked to {folder}: make room, then go on") from error
+        if error.errno in OF_THE_DISK:
+            raise DataError(f"can't unpack {archive.name}: {error.strerror}: {str(error.filename)[:200]}") from error
+        raise _damaged(archive, error) from error  # gzip and bz2 say so of bad bytes
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    return DataError(f"{archive} can't be unpacked: {' '.join(str(error).split())[:150] or type(error).__name__}")
 
 
 def _open(archive: Path) -> Any:
@@ -61,17 +86,31 @@ def _open(archive: Path) -> Any:
     raise DataError(f"{archive} is neither a zip nor a tar archive, or it is cut off: download it again")
 
 
-def _members(opened: Any, archive: Path) -> Iterator[tuple[Any, PurePosixPath, int]]:
+def _members(opened: Any, archive: Path, most: int) -> list[tuple[Any, PurePosixPath, int]]:
+    """Member, path and size of each file; of two with one path the later, as tar means it."""
+    found: dict[PurePosixPath, tuple[Any, PurePosixPath, int]] = {}
+    whole = 0
+    for count, (member, name, size) in enumerate(_files(opened, archive), start=1):
+        path = safe_member(name, archive)
+        whole += size
+        if whole > most or count > MOST_MEMBERS:  # said while it is read: the list of a bomb alone may take hours
+            grown = f"from {archive.stat().st_size:,} to {whole:,} bytes or more, {count:,} files"
+            raise DataError(f"{archive} would grow {grown}: that is no archive of data")
+        found[path] = (member, path, size)
+    return list(found.values())
+
+
+def _files(opened: Any, archive: Path) -> Iterator[tuple[Any, str, int]]:
     if isinstance(opened, zipfile.ZipFile):
         for info in opened.infolist():
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise DataError(f"{archive}: {info.filename!r} is a link; an archive of data holds none")
             if not info.is_dir():
-                yield info, safe_member(info.filename, archive), info.file_size
+                yield info, info.filename, info.file_size
         return
     for member in opened:
         if member.isfile():
-            yield member, safe_member(member.name, archive), member.size
+            yield member, member.name, member.size
         elif not member.isdir():
             raise DataError(f"{archive}: {member.name!r} is a link or a device; an archive of data holds none")
 
@@ -91,36 +130,39 @@ def safe_member(name: str, archive: Path | str) -> PurePosixPath:
     return path
 
 
-def _require_sound(members: list[Any], archive: Path, folder: Path, ratio: int, floor: int) -> None:
-    whole, packed = sum(size for _, _, size in members), max(1, archive.stat().st_size)
-    if whole > floor and whole > ratio * packed:
-        raise DataError(f"{archive} would grow from {packed:,} to {whole:,} bytes: that is no archive of data")
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.is_symlink():
-        raise DataError(f"{folder} is a link; name the folder itself")
-    there = sum(size for _, path, size in members if _is_there(folder / path, size))
+def _require_room(size: int, archive: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    if whole - there > free:
-        raise DataError(f"{folder} has {free / 1e9:.1f} GB free and {archive.name} takes {(whole - there) / 1e9:.1f} GB")
+    if size > free:
+        need = f"{folder} has {free / 1e9:.1f} GB free and {archive.name} takes {size / 1e9:.1f} GB"
+        raise DataError(f"{need}: make room, then go on")
 
 
-def _is_there(place: Path, size: int) -> bool:
-    return place.is_file() and place.stat().st_size == size
+def _is_there(place: Path, member: Any, size: int) -> bool:
+    if not place.is_file() or place.stat().st_size != size:
+        return False
+    return not isinstance(member, zipfile.ZipInfo) or _crc(place) == member.CRC  # a tar has no sum of its content
 
 
-def _write(opened: Any, member: Any, path: PurePosixPath, size: int, folder: Path) -> int:
+def _crc(place: Path) -> int:
+    found = 0
+    with open(place, "rb") as content:
+        while chunk := content.read(1 << 20):
+            found = zlib.crc32(chunk, found)
+    return found
+
+
+def _write(opened: Any, member: Any, path: PurePosixPath, size: int, folder: Path) -> None:
     place = folder / path
-    if _is_there(place, size):
-        return 0
     if not place.parent.resolve().is_relative_to(folder.resolve()):  # a link that lay there before
         raise DataError(f"{place} leads out of {folder} by a link")
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    part = hidden(place, "part")
+    part.unlink(missing_ok=True)  # of a call that was killed
     try:
         source: IO[bytes] | None = opened.open(member) if isinstance(opened, zipfile.ZipFile) else opened.extractfile(member)
         if source is None:
             raise DataError(f"{path} can't be read from its archive")
-        with source, open(part, "wb") as out:
+        with source, open(part, "xb") as out:
             written = 0
             while chunk := source.read(1 << 20):
                 written += len(chunk)
@@ -132,4 +174,3 @@ def _write(opened: Any, member: Any, path: PurePosixPath, size: int, folder: Pat
         os.replace(part, place)
     finally:
         part.unlink(missing_ok=True)
-    return 1
