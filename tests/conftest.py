@@ -25,6 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the cores a
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 gc.set_threshold(100_000, 50, 1000)  # a full collection among millions of objects of imports takes as long as a short test
+os.fsync = lambda _file: None  # a run waits for the disk forty times, for the case of a power cut
 # Each Trainer asks all installed packages for callbacks of theirs, which takes longer than a tiny epoch.
 importlib.metadata.entry_points = cache(importlib.metadata.entry_points)
 
