@@ -124,7 +124,9 @@ def _killed(job: Callable[[], Any], output: Path, seconds: float) -> bool:
                 raise AssertionError(f"it ended by itself:\n{output.read_text(errors='replace')[-2000:]}")
             return False
         time.sleep(0.005)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    while os.getpgid(pid) != pid:  # it has no group of its own yet: this process would be killed as well
+        time.sleep(0.001)
+    os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return True
 

@@ -112,6 +112,7 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
         names, group_of = _by_bins(name, definition["bins"], definition.get("labels"), values)
     else:
         names, group_of = _by_value(name, column, values, frame[RAW + column])
+    _require_readable(name, column, names, where)
     stray = [v for v in values if v not in group_of]
     if stray and definition.get("unknown", "error") == "error":
         row = int(np.argmax(codes == texts.index(stray[0])))
@@ -123,6 +124,16 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
     why = {v: f"{column} is '{v}', in no group" for v in stray} | {v: f"{column} is '{v}'" for v in missing}
     place = np.array([*(-1 if v in why else group_of[v] for v in texts), -1], dtype=np.int64)
     return EncodedAttribute(name, names, place[codes], _reasons(codes, texts, why, f"{column} is empty"))
+
+
+def _require_readable(name: str, column: str, names: tuple[str, ...], where: str) -> None:
+    """Refuse a group whose name holds control characters: it would stand in terminals and reports."""
+    unreadable = [group for group in names if any(map(is_control, group))]
+    if unreadable:
+        raise DataError(
+            f"{where}: column '{column}' holds {unreadable[0]!r}, with control characters: clean the column, or name the groups: "
+            f"'++data.attributes.{name}={{column: {column}, groups: {{a: [...], b: [...]}}}}'"
+        )
 
 
 def _reasons(codes: np.ndarray, texts: list[str], why: Mapping[str, str], empty: str) -> dict[str, int]:

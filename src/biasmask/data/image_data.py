@@ -14,6 +14,7 @@ from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
 from biasmask.data.debias_share import nested_share
 from biasmask.data.pixel_shards import open_shards
+from biasmask.data.hidden_ids import hide_ids
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
 from biasmask.data.samplers import BalancedRows, EqualCells, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
 from biasmask.data.table import Table
@@ -34,6 +35,7 @@ class ImageData:
         eval_batch_size: images a batch where nothing is trained.
         num_workers, pin_memory: of the DataLoaders.
         show_rows: name rows under problems of the checker's report.
+        small_cell: cells with fewer rows are reported.
         unreported: further groups that batches hold and no figure is made of: the crossing of attributes debiased at once.
         unused: (N,) bool, rows that take part in nothing: those of the debias split beyond its share. None = no row.
     """
@@ -45,6 +47,7 @@ class ImageData:
     num_workers: int = 0
     pin_memory: bool = False
     show_rows: bool = False
+    small_cell: int = 10
     unreported: dict[str, EncodedAttribute] = field(default_factory=dict)
     unused: np.ndarray | None = None
 
@@ -159,7 +162,7 @@ class ImageData:
         """The checker's report; the first `debiased` attributes are to be debiased."""
         memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
         return check_table(
-            self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory, show_rows=self.show_rows
+            self.table, list(attributes), self.store.unreadable, self.small_cell, debiased, memory, show_rows=self.show_rows
         )
 
 
@@ -175,6 +178,7 @@ def open_image_data(
     share_seed: int = 0,
     store_url: str | None = None,
     store_cache_gb: float = 20.0,
+    id_key: str | None = None,
     **loading: Any,
 ) -> ImageData:
     """Load the table of a source, encode its attributes and open (or build) its pixels.
@@ -191,7 +195,8 @@ def open_image_data(
         share_seed: which rows these are.
         store_url: where the pixels were published; None = they are decoded here.
         store_cache_gb: most GB of local copies of them.
-        loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`.
+        id_key: file of a secret key, by which the ids that are written are hashed; None = ids as they are.
+        loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`, `small_cell`.
     """
     shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
     table = source.load(shards.find) if shards and not hasattr(source, "render") else source.load()
@@ -200,6 +205,8 @@ def open_image_data(
     unreported = {}
     if crossed is not None and crossed not in encoded:
         unreported[crossed] = encode_attribute(crossed, definitions, table)
+    if id_key is not None:
+        table = hide_ids(table, Path(id_key))
     data = ImageData(table, store, encoded, unreported=unreported, **loading)
     if debias_share == 1:
         return data

@@ -219,8 +219,10 @@ def open_data(
             node.get("share_seed", 0),
             node.get("store_url"),
             node.get("store_cache_gb", 20.0),
+            node.get("id_key"),
             eval_batch_size=node.eval_batch_size,
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,
             show_rows=node.get("show_rows", False),
+            small_cell=node.get("small_cell", 10),
         )
