@@ -34,8 +34,8 @@ class StoreError(BiasmaskError):
 def one_line(text: str) -> str:
     r"""A text on one line, without signs that would move a terminal's cursor or turn the direction of writing.
 
-    >>> one_line("a\x1b[2J\n b"), one_line("caf\u00e9 \u202egpj")
-    ('a\ufffd[2J b', 'caf\u00e9 \ufffdgpj')
+    >>> ascii(one_line("a\x1b[2J\n b")), ascii(one_line("a \u202egpj"))
+    ("'a\\ufffd[2J b'", "'a \\ufffdgpj'")
     """
     return "".join("\ufffd" if is_control(character) else character for character in " ".join(str(text).split()))
 

@@ -164,7 +164,8 @@ def _archives() -> list[bytes]:
 
 
 JUNK = [
-    None, True, -1, 0, 10**12, float("nan"), "", "x", "../..", "${oc.env:HOME}", [], [None], {}, {"_target_": "os.system"}, 1j, b"x",
+    None, True, -1, 0, 10**12, float("nan"), "", "x", "../..", "${oc.env:HOME}", [], [None], {}, {"_target_": "os.system"}, 1j,
+    b"x",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from biasmask.data.values import column_codes, require_column, shown, value_list
-from biasmask.errors import ConfigError, DataError, near_names
+from biasmask.errors import ConfigError, DataError, is_control, near_names
 
 if TYPE_CHECKING:
     from biasmask.data.table import Table

@@ -12,7 +12,7 @@ FEWEST_BYTES = 16
 
 
 def hide_ids(table: Table, key_file: Path) -> Table:
-    """The table with keyed hashes (HMAC-SHA-256, 20 hex digits) in place of its ids; paths and all else stay.
+    """The table with keyed hashes (HMAC-SHA-256, 20 hex digits) in place of its ids and subjects; paths and all else stay.
 
     The same key gives the same hashes, so that runs can be paired. A hash without a key would be undone by trying all ids.
 
@@ -32,9 +32,9 @@ def hide_ids(table: Table, key_file: Path) -> Table:
             f"data.id_key={key_file} holds {len(key)} bytes, and a key needs {FEWEST_BYTES}: "
             f"python -c 'import secrets; print(secrets.token_hex())' > {key_file}"
         )
-    frame = table.frame.assign(id=[keyed_hash(str(given), key) for given in table.frame["id"]])
+    hashed = {name: [keyed_hash(str(given), key) for given in table.frame[name]] for name in ("id", "subject")}
     hidden = [_hidden(exclusion, key) for exclusion in table.exclusions]
-    return replace(table, frame=frame, exclusions=hidden)
+    return replace(table, frame=table.frame.assign(**hashed), exclusions=hidden)
 
 
 def keyed_hash(text: str, key: bytes) -> str:

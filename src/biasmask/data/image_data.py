@@ -14,7 +14,6 @@ from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
 from biasmask.data.debias_share import nested_share
 from biasmask.data.pixel_shards import open_shards
-from biasmask.data.hidden_ids import hide_ids
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
 from biasmask.data.samplers import BalancedRows, EqualCells, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
 from biasmask.data.table import Table
@@ -178,7 +177,6 @@ def open_image_data(
     share_seed: int = 0,
     store_url: str | None = None,
     store_cache_gb: float = 20.0,
-    id_key: str | None = None,
     **loading: Any,
 ) -> ImageData:
     """Load the table of a source, encode its attributes and open (or build) its pixels.
@@ -195,7 +193,6 @@ def open_image_data(
         share_seed: which rows these are.
         store_url: where the pixels were published; None = they are decoded here.
         store_cache_gb: most GB of local copies of them.
-        id_key: file of a secret key, by which the ids that are written are hashed; None = ids as they are.
         loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`, `small_cell`.
     """
     shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
@@ -205,8 +202,6 @@ def open_image_data(
     unreported = {}
     if crossed is not None and crossed not in encoded:
         unreported[crossed] = encode_attribute(crossed, definitions, table)
-    if id_key is not None:
-        table = hide_ids(table, Path(id_key))
     data = ImageData(table, store, encoded, unreported=unreported, **loading)
     if debias_share == 1:
         return data
