@@ -56,6 +56,8 @@ def encode_attribute(name: str, definitions: Mapping[str, Any] | None, table: Ta
     >>> encode_attribute("age", {"age": {"bins": [60]}}, types.SimpleNamespace(frame=rows, name="t")).index
     array([ 0,  1, -1])
     """
+    if "=" in name:  # figures are named attribute=group
+        raise ConfigError(f"attribute '{name}': a name can't hold '='; give it another: ++data.attributes.<name>.column='{name}'")
     encoded = encode_values(name, definitions, table.frame, table.name)
     present = np.unique(encoded.index[encoded.index >= 0])
     if len(present) < 2:
