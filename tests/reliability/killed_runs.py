@@ -89,13 +89,13 @@ def kill_at_random(family: str, kills: int, seed: int, home: Path) -> Record:
     return record
 
 
-def job(family: str, method: str, place: Path) -> Callable[[], Any]:
-    """A tiny run of a method with its folder, store and caches below `place`."""
+def job(family: str, method: str, place: Path, parts: Path | None = None) -> Callable[[], Any]:
+    """A tiny run of a method with its folder, store and caches below `place`; a text run's encoder and corpus lie in `parts`."""
     runner = Runner(place / "runs", place / "shared")
     keys = (f"debias={method}", "name=killed", *METHODS[family][method])
     where = {"folder": place / "run", "store": place / "store"}
     if family == "text":
-        return lambda: runner.text(place.parent / "parts", *keys, **where)
+        return lambda: runner.text(parts or place.parent / "parts", *keys, **where)
     return lambda: runner.train("experiment=bmft_rendered", *RENDERED, *keys, **where)
 
 
