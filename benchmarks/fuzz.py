@@ -1,6 +1,6 @@
 """Feeds damaged files to every reader of others' files: python benchmarks/fuzz.py --seconds 600.
 
-A crash is any exception that is none of biasmask's own; its bytes are kept. With `pip install atheris` the bytes are led by
+A crash is any exception that is none of biasmask's own; its bytes are kept. With the extra `fuzz` (atheris) the bytes are led by
 which lines of the readers they reach; without it they are random changes of valid files.
 """
 
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="of all readers together (default 600)")
     parser.add_argument("--only", nargs="+", choices=sorted(TARGETS), default=sorted(TARGETS), help="these readers alone")
     parser.add_argument("--seed", type=int, default=0, help="of the random changes")
-    parser.add_argument("--guided", action="store_true", help="led by coverage (pip install atheris)")
+    parser.add_argument("--guided", action="store_true", help="led by coverage (pip install -e '.[fuzz]')")
     parser.add_argument("--crashes", type=Path, default=Path("logs/fuzz"), help="where bytes that crash are kept")
     options = parser.parse_args()
     share = options.seconds / len(options.only)

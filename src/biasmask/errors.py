@@ -1,7 +1,10 @@
 """Errors a user can act on: one line that tells what is wrong, where, and what to do."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # a name that is shown backwards pretends to be another
 
 
 class BiasmaskError(Exception):
@@ -26,6 +29,20 @@ class MethodError(BiasmaskError):
 
 class StoreError(BiasmaskError):
     """The artefact store or a run folder can't be written or read."""
+
+
+def one_line(text: str) -> str:
+    r"""A text on one line, without signs that would move a terminal's cursor or turn the direction of writing.
+
+    >>> ascii(one_line("a\x1b[2J\n b")), ascii(one_line("a \u202egpj"))
+    ("'a\\ufffd[2J b'", "'a \\ufffdgpj'")
+    """
+    return "".join("\ufffd" if is_control(character) else character for character in " ".join(str(text).split()))
+
+
+def is_control(character: str) -> bool:
+    """Whether a character is none that is read: a control code, half a surrogate pair, or one that turns the direction."""
+    return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in TURNS
 
 
 def near_names(name: str, known: Iterable[str], shape: str = "'{}'") -> str:

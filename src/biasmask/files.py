@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def yaml_content(text: str) -> Any:
     {'seed': 1}
     """
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def refusal_of_system(error: BaseException) -> OSError | None:
+    """What the operating system refused, also where a library in Rust tells it in a class of its own; None: it refused nothing.
+
+    >>> refusal_of_system(RuntimeError("I/O error: No space left on device (os error 28)"))
+    OSError(28, 'No space left on device')
+    """
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
 
 
 def storage_error(error: OSError, path: Path) -> StoreError:

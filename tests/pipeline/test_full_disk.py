@@ -1,8 +1,10 @@
 """A disk that is full or can't be written: one line, and what stood there before is kept."""
 
+import ctypes
 import errno
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,9 +109,26 @@ def test_a_run_folder_that_cannot_be_written(runner: Runner, unwritable: Path) -
     assert "can't write" in runner.error(lambda: runner.rendered(folder=unwritable / "run"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_store(runner: Runner, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.mkdir(mode=0o500)
-    text = runner.error(lambda: runner.rendered(store=store))
-    assert "can't write" in text and "paths" in text
+def without_capabilities() -> None:
+    """From now on permissions bind this process, even root's (capset(2) with none, version 3 of its structs)."""
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+@pytest.mark.parametrize("what", ["store", "pixels", "run"])
+def test_a_folder_that_is_read_only(what: str, runner: Runner, tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("store", "pixels", "run")}
+    for name, place in places.items():
+        place.mkdir(mode=0o500 if name == what else 0o700)
+
+    def job() -> None:
+        without_capabilities()
+        cache = f"paths.cache_dir={places['pixels']}"
+        runner.rendered("debias.stages=[]", cache, folder=places["run"], store=places["store"])
+
+    ended = in_fork(job, tmp_path / "output.txt")
+    assert ended.code == 2, ended.output
+    assert "Traceback" not in ended.output and "Permission denied" in ended.output and str(places[what]) in ended.output
+    assert os.listdir(places[what]) == []

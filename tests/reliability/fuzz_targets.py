@@ -9,8 +9,10 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from biasmask.errors import BiasmaskError
+from biasmask.errors import BiasmaskError, ConfigError
+from tests.conftest import compose_config
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,94 @@ def _archives() -> list[bytes]:
     return [zipped.getvalue(), tarred.getvalue()]
 
 
+JUNK = [
+    None, True, -1, 0, 10**12, float("nan"), "", "x", "../..", "${oc.env:HOME}", [], [None], {}, {"_target_": "os.system"}, 1j,
+    b"x",
+]  # fmt: skip
+
+
+def _own_checkpoint(path: Path) -> object:
+    """A checkpoint of ours in which the bytes say what is replaced by junk, or left out."""
+    import torch
+
+    from biasmask.pipeline.checkpoints import load_model
+    from biasmask.pipeline.eval_run import threshold_of
+    from biasmask.pipeline.safe_config import require_stored_sources
+    from biasmask.pipeline.setup import attribute_names
+
+    told, changed, content = path.read_bytes(), path.with_suffix(".ckpt"), _own_content()
+    draw = random.Random(told)
+    for _ in range(draw.randint(1, 3) if told else 0):
+        node: Any = content
+        while isinstance(node, dict | list) and node:
+            key = draw.choice(list(node)) if isinstance(node, dict) else draw.randrange(len(node))
+            if draw.random() < 0.5 or not isinstance(node[key], dict | list):
+                if draw.random() < 0.3:
+                    del node[key]
+                else:
+                    node[key] = draw.choice(JUNK)
+                break
+            node = node[key]
+    torch.save(content, changed)
+    about = load_model(changed)[1]
+    require_stored_sources(about.get("data"), [], str(changed))
+    return threshold_of(about, "base"), attribute_names(about.get("attribute"))
+
+
+def _own_content() -> dict[str, Any]:
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    state = timm.create_model("test_resnet", num_classes=1).state_dict()
+    plain = {"backbone": "test_resnet", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "num_outputs": 1}
+    settings = {"n_bootstrap": 20, "confidence": 0.95, "seed": 0, "threshold_rule": "balanced_accuracy"}
+    decision = {"kind": "thresholds", "attribute": "sex", "seed": 1, "groups": {"f": {}}, "pooled": {}}
+    source = {"_target_": "biasmask.data.rendered.RenderedLesions", "n": {"test": 8}}
+    about = {"threshold": 0.5, "attribute": ["sex"], "class_names": ["a", "b"], "data": {"source": source}, "metrics": settings}
+    return {
+        "state_dict": {f"net.{name}": tensor for name, tensor in state.items()},
+        "hyper_parameters": {**plain, "model_args": {"drop_rate": 0.0}, "channels_last": False},
+        "biasmask": {**about, "decision": decision},
+    }
+
+
+def _overrides(path: Path) -> object:
+    """What is typed behind `src/train.py`, a line a word, up to the objects of the method's stages."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from biasmask.cli.mistakes import mistake, require_read
+    from biasmask.pipeline.entry import plain_error
+    from biasmask.pipeline.safe_config import require_known_targets
+    from biasmask.pipeline.setup import attribute_names, selection_of
+    from biasmask.pipeline.train_run import list_stages
+
+    words = path.read_bytes().decode("utf-8", "replace").splitlines()[:6]
+    try:
+        config = compose_config("train", words, path.parent)
+        require_read(config, words)
+        require_known_targets(config, [])
+        attribute_names(config.attribute)
+        return selection_of(config), list_stages(config.debias)
+    except Exception as error:
+        told = plain_error(error) or mistake(error)
+        if told is None:
+            raise
+        raise ConfigError(" ".join(told.split())) from error
+    finally:
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
+
+
+def _words_typed() -> list[bytes]:
+    return [
+        b"debias=bmft\nattribute=sex\nseed=3\ndata.image_size=32",
+        b"experiment=bmft\ndata=csv\ndata.table=mine.csv\ndata.fractions={train: 0, debias: .5, val: .2, test: .3}",
+        b"debias=swift\nselection=pareto\n+data.attributes.age={column: age, bins: [50]}\n~logger",
+    ]
+
+
 LISTS = b"groups:\n  male: [he, man]\n  female: [she, woman]\nstereotype: [nurse, pilot]\n"
 TARGETS = {
     "table": Target(_table, ".csv", _tables),
@@ -170,5 +260,7 @@ TARGETS = {
     "word_lists": Target(_words, ".yaml", lambda: [LISTS]),
     "seat": Target(_seat, ".json", _seat_files),
     "labelled_texts": Target(_texts, ".csv", lambda: [b"text,target\n" + b"one two,0\nthree,1\n" * 3]),
+    "own_checkpoint": Target(_own_checkpoint, ".seed", lambda: [b"", b"0", b"11"]),
+    "overrides": Target(_overrides, ".txt", _words_typed),
     "archive": Target(_unpack, ".zip", _archives),
 }

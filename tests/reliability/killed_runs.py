@@ -89,13 +89,13 @@ def kill_at_random(family: str, kills: int, seed: int, home: Path) -> Record:
     return record
 
 
-def job(family: str, method: str, place: Path) -> Callable[[], Any]:
-    """A tiny run of a method with its folder, store and caches below `place`."""
+def job(family: str, method: str, place: Path, parts: Path | None = None) -> Callable[[], Any]:
+    """A tiny run of a method with its folder, store and caches below `place`; a text run's encoder and corpus lie in `parts`."""
     runner = Runner(place / "runs", place / "shared")
     keys = (f"debias={method}", "name=killed", *METHODS[family][method])
     where = {"folder": place / "run", "store": place / "store"}
     if family == "text":
-        return lambda: runner.text(place.parent / "parts", *keys, **where)
+        return lambda: runner.text(parts or place.parent / "parts", *keys, **where)
     return lambda: runner.train("experiment=bmft_rendered", *RENDERED, *keys, **where)
 
 
@@ -124,7 +124,9 @@ def _killed(job: Callable[[], Any], output: Path, seconds: float) -> bool:
                 raise AssertionError(f"it ended by itself:\n{output.read_text(errors='replace')[-2000:]}")
             return False
         time.sleep(0.005)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    while os.getpgid(pid) != pid:  # it has no group of its own yet: this process would be killed as well
+        time.sleep(0.001)
+    os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return True
 

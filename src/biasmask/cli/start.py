@@ -7,7 +7,7 @@ from typing import Any
 
 from biasmask.cli.help_page import help_page
 from biasmask.cli.info_pages import info_page
-from biasmask.errors import ConfigError
+from biasmask.errors import ConfigError, one_line
 from biasmask.pipeline.entry import TOLD, plain_error
 
 FULL = "HYDRA_FULL_ERROR"
@@ -39,7 +39,7 @@ def start(main: Callable[[], Any], entry: str) -> None:
         if known is None:
             raise
         if TOLD not in getattr(error, "__notes__", ()):  # a job of a sweep has said it by itself
-            print(f"error: {known}", file=sys.stderr)
+            print(f"error: {one_line(known)}", file=sys.stderr)
         sys.exit(2)
 
 

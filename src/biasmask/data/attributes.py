@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from biasmask.data.values import column_codes, require_column, shown, value_list
-from biasmask.errors import ConfigError, DataError, near_names
+from biasmask.errors import ConfigError, DataError, is_control, near_names
 
 if TYPE_CHECKING:
     from biasmask.data.table import Table
@@ -56,6 +56,8 @@ def encode_attribute(name: str, definitions: Mapping[str, Any] | None, table: Ta
     >>> encode_attribute("age", {"age": {"bins": [60]}}, types.SimpleNamespace(frame=rows, name="t")).index
     array([ 0,  1, -1])
     """
+    if "=" in name:  # figures are named attribute=group
+        raise ConfigError(f"attribute '{name}': a name can't hold '='; give it another: ++data.attributes.<name>.column='{name}'")
     encoded = encode_values(name, definitions, table.frame, table.name)
     present = np.unique(encoded.index[encoded.index >= 0])
     if len(present) < 2:
@@ -112,6 +114,7 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
         names, group_of = _by_bins(name, definition["bins"], definition.get("labels"), values)
     else:
         names, group_of = _by_value(name, column, values, frame[RAW + column])
+    _require_readable(name, column, names, where)
     stray = [v for v in values if v not in group_of]
     if stray and definition.get("unknown", "error") == "error":
         row = int(np.argmax(codes == texts.index(stray[0])))
@@ -123,6 +126,16 @@ def _encode_one(name: str, definition: dict[str, Any], frame: pd.DataFrame, wher
     why = {v: f"{column} is '{v}', in no group" for v in stray} | {v: f"{column} is '{v}'" for v in missing}
     place = np.array([*(-1 if v in why else group_of[v] for v in texts), -1], dtype=np.int64)
     return EncodedAttribute(name, names, place[codes], _reasons(codes, texts, why, f"{column} is empty"))
+
+
+def _require_readable(name: str, column: str, names: tuple[str, ...], where: str) -> None:
+    """Refuse a group whose name holds control characters: it would stand in terminals and reports."""
+    unreadable = [group for group in names if any(map(is_control, group))]
+    if unreadable:
+        raise DataError(
+            f"{where}: column '{column}' holds {unreadable[0]!r}, with control characters: clean the column, or name the groups: "
+            f"'++data.attributes.{name}={{column: {column}, groups: {{a: [...], b: [...]}}}}'"
+        )
 
 
 def _reasons(codes: np.ndarray, texts: list[str], why: Mapping[str, str], empty: str) -> dict[str, int]:

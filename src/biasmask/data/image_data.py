@@ -34,6 +34,7 @@ class ImageData:
         eval_batch_size: images a batch where nothing is trained.
         num_workers, pin_memory: of the DataLoaders.
         show_rows: name rows under problems of the checker's report.
+        small_cell: cells with fewer rows are reported.
         unreported: further groups that batches hold and no figure is made of: the crossing of attributes debiased at once.
         unused: (N,) bool, rows that take part in nothing: those of the debias split beyond its share. None = no row.
     """
@@ -45,6 +46,7 @@ class ImageData:
     num_workers: int = 0
     pin_memory: bool = False
     show_rows: bool = False
+    small_cell: int = 10
     unreported: dict[str, EncodedAttribute] = field(default_factory=dict)
     unused: np.ndarray | None = None
 
@@ -159,7 +161,7 @@ class ImageData:
         """The checker's report; the first `debiased` attributes are to be debiased."""
         memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
         return check_table(
-            self.table, list(attributes), self.store.unreadable, debiased=debiased, memory=memory, show_rows=self.show_rows
+            self.table, list(attributes), self.store.unreadable, self.small_cell, debiased, memory, show_rows=self.show_rows
         )
 
 
@@ -191,7 +193,7 @@ def open_image_data(
         share_seed: which rows these are.
         store_url: where the pixels were published; None = they are decoded here.
         store_cache_gb: most GB of local copies of them.
-        loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`.
+        loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`, `small_cell`.
     """
     shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
     table = source.load(shards.find) if shards and not hasattr(source, "render") else source.load()

@@ -13,6 +13,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "backbone": (str,), "image_size": (int,), "mean": (list, tuple), "std": (list, tuple), "num_outputs": (int,),
     "model_args": (dict, type(None)), "channels_last": (bool,),
 }  # fmt: skip
+# What stands beside the weights -> its types; each may be missing.
+ABOUT: dict[str, tuple[type, ...]] = {
+    "threshold": (int, float, dict), "attribute": (str, list, type(None)), "class_names": (list,), "data": (dict,),
+    "metrics": (dict,), "decision": (dict,),
+}  # fmt: skip
+DECISION: dict[str, tuple[type, ...]] = {"attribute": (str,), "seed": (int,), "groups": (dict,), "pooled": (dict,)}
 LARGEST = {"image_size": 10_000, "num_outputs": 100_000}
 # Arguments of `timm.create_model` that read files or ask a network: weights are loaded by biasmask alone.
 LOADING = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "pretrained_strict")
@@ -64,3 +70,31 @@ def own_state_dict(content: Mapping[str, Any], source: Any) -> dict[str, Tensor]
     if not isinstance(state, dict):
         raise CheckpointError(f"checkpoint {source} holds no state_dict: the file was changed")
     return plain_state_dict({"state_dict": {key: value for key, value in state.items() if str(key).startswith("net.")}}, source)
+
+
+def stored_about(content: Mapping[str, Any], source: Any) -> dict[str, Any]:
+    """What stands under `biasmask` in a checkpoint: thresholds, attribute, data and metric settings; {} where nothing does.
+
+    Raises:
+        CheckpointError: one has another type.
+    """
+    about = content.get("biasmask", {})
+    _require_types({"biasmask": about}, {"biasmask": (dict,)}, source)
+    _require_types(about, ABOUT, f"{source}: biasmask")
+    for name in ("attribute", "class_names"):
+        if isinstance(names := about.get(name), list):
+            _require_types(dict(enumerate(names)), dict.fromkeys(range(len(names)), (str,)), f"{source}: biasmask.{name}")
+    if isinstance(about.get("threshold"), dict):
+        _require_types(about["threshold"], dict.fromkeys(about["threshold"], (int, float)), f"{source}: biasmask.threshold")
+    if "decision" in about:
+        lacking = [name for name in DECISION if name not in about["decision"]]
+        if lacking:
+            raise CheckpointError(f"checkpoint {source}: biasmask.decision lacks {lacking[0]}: the file was changed")
+        _require_types(about["decision"], DECISION, f"{source}: biasmask.decision")
+    return about
+
+
+def _require_types(node: Mapping[Any, Any], types: Mapping[Any, tuple[type, ...]], source: Any) -> None:
+    for name, allowed in types.items():
+        if name in node and not isinstance(node[name], allowed):
+            raise CheckpointError(f"checkpoint {source}: {name} is {str(node[name])[:60]!r}: the file was changed")

@@ -15,7 +15,7 @@ from biasmask import __version__
 from biasmask.errors import CheckpointError
 from biasmask.files import write_atomically
 from biasmask.models.image_classifier import create_network
-from biasmask.models.stored_model import is_own, own_state_dict, stored_hyper
+from biasmask.models.stored_model import is_own, own_state_dict, stored_about, stored_hyper
 from biasmask.models.weights import load_matching, read_checkpoint
 from biasmask.pipeline.context import ModelState
 
@@ -58,7 +58,5 @@ def load_model(path: Path) -> tuple[ModelState, dict[str, Any]]:
     weights = own_state_dict(content, path)
     net = create_network(hyper["backbone"], hyper["num_outputs"], hyper["image_size"], **(hyper["model_args"] or {}))
     load_matching(net, weights, path, hyper["backbone"])
-    about = content.get("biasmask", {})
-    if not isinstance(about, dict):
-        raise CheckpointError(f"checkpoint {path}: `biasmask` holds no settings: the file was changed")
+    about = stored_about(content, path)
     return ModelState(hyper=hyper, weights=weights, decision=about.get("decision")), about

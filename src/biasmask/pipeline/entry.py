@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from biasmask.errors import BiasmaskError
+from biasmask.errors import BiasmaskError, one_line
 
 T = TypeVar("T")
 TOLD = "told in one line"  # note on an error that was printed already
@@ -44,18 +44,18 @@ def plain_error(error: Exception) -> str | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, BiasmaskError) or (isinstance(cause, ValueError) and _raised_by_the_maths(cause)):
-            return " ".join(str(cause).split())
+            return one_line(str(cause))
         cause = cause.__cause__
     last = (str(error).strip().splitlines() or [""])[-1]
     if last.startswith("biasmask.errors."):  # raised in a worker process, which hands back its traceback as text
-        return last.partition(": ")[2]
+        return one_line(last.partition(": ")[2])
     if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
         return (
             "a process that loads images ended without a word (memory is the usual reason): finished stages are kept; "
             "data.num_workers=0 loads in the run's own process"
         )
     if isinstance(error, OmegaConfBaseException | InstantiationException):
-        return " ".join(str(error).split())
+        return one_line(str(error))
     return None
 
 

@@ -80,7 +80,7 @@ def evaluate(config: DictConfig) -> None:
         write_report(run_dir)
         console = Console()
         print_summary(run_dir, console)
-        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
 
 
 def settings_of(config: DictConfig, about: dict[str, Any]) -> tuple[DictConfig, tuple[str, ...], dict[str, Any]]:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from biasmask.data.hidden_ids import hide_ids
 from biasmask.data.image_data import ImageData, open_image_data
 from biasmask.errors import BiasmaskError, ConfigError
 from biasmask.modules.clock import TimeLeft
@@ -207,7 +209,7 @@ def open_data(
     definitions = OmegaConf.to_container(node.attributes, resolve=True) if node.get("attributes") else None
     names = [*attributes, *(node.get("report_attributes") or [])]
     with progress_bar("decode", progress) as update:
-        return open_image_data(
+        data = open_image_data(
             source,
             definitions,  # type: ignore[arg-type]
             names,
@@ -223,4 +225,6 @@ def open_data(
             num_workers=node.num_workers,
             pin_memory=node.pin_memory,
             show_rows=node.get("show_rows", False),
+            small_cell=node.get("small_cell", 10),
         )
+    return replace(data, table=hide_ids(data.table, Path(node.id_key))) if node.get("id_key") else data

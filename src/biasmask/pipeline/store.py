@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from biasmask import __version__
-from biasmask.files import storage_error, write_json
+from biasmask.files import refusal_of_system, storage_error, write_json
 
 STORE_VERSION = 1
 
@@ -67,11 +67,10 @@ class ArtefactStore:
                 make(building)
                 write_json(building / "inputs.json", inputs)
                 os.replace(building, final)
-            except OSError as error:
+            except BaseException as error:
                 shutil.rmtree(building, ignore_errors=True)
-                raise storage_error(error, final) from error
-            except BaseException:
-                shutil.rmtree(building, ignore_errors=True)
+                if (refusal := refusal_of_system(error)) is not None:
+                    raise storage_error(refusal, final) from error
                 raise
         return final, False
 

@@ -15,6 +15,7 @@ from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.text_judging import TextJudge
 from biasmask.pipeline.text_state import TextState, read_masks, save_masks, save_projection
 from biasmask.report.tables import write_metrics_csv
+from biasmask.report.terminal import tell
 from biasmask.report.text_report import write_text_report
 from biasmask.report.text_terminal import print_text_summary
 
@@ -44,7 +45,7 @@ def evaluate_text(config: DictConfig) -> None:
         save_projection(run_dir, list(states.values())[-1])
         write_metrics_csv(run_dir)
         write_text_report(run_dir)
-        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
         print_text_summary(run_dir, console)
 
 
@@ -63,9 +64,9 @@ def load_states(path: Path, about: dict[str, Any], console: Console) -> dict[str
         if base.key == about["source_checkpoint"]:
             states["base"] = base
         else:
-            console.print(f"[yellow]base model:[/] {base.name} isn't the one of the run any more, and is left out")
+            tell(console, "base model", f"{base.name} isn't the one of the run any more, and is left out")
     except BiasmaskError as error:
-        console.print(f"[yellow]base model:[/] {error}", highlight=False)
+        tell(console, "base model", str(error))
     if about.get("final") == "debiased":
         if not folder.is_dir():
             raise CheckpointError(f"{path} holds no debiased_hf: the run wasn't finished; start it again")

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from biasmask.errors import ConfigError
 from biasmask.models.slim import save_slim, slim
-from biasmask.pipeline.text_state import TextState, save_encoder
+from biasmask.pipeline.text_state import TextState, save_encoder, save_tokenizer
+from biasmask.report.terminal import tell
 
 
 def write_exports(run_dir: Path, state: TextState, console: Console) -> dict[str, int] | None:
@@ -26,8 +27,8 @@ def write_exports(run_dir: Path, state: TextState, console: Console) -> dict[str
     try:
         removed = slim(net, state.masks)
     except ConfigError as error:
-        console.print(f"[yellow]slim model:[/] {error}", highlight=False)
+        tell(console, "slim model", str(error))
         return None
     save_slim(run_dir / "slim_hf", net, removed)
-    state.tokenizer.save_pretrained(run_dir / "slim_hf")
+    save_tokenizer(run_dir / "slim_hf", state)
     return {"dense": dense, "slim": sum(parameter.numel() for parameter in net.parameters())}

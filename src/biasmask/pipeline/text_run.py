@@ -24,6 +24,7 @@ from biasmask.pipeline.text_state import TextState, save_masks, save_projection
 from biasmask.pipeline.train_run import list_stages
 from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
+from biasmask.report.terminal import tell
 from biasmask.report.text_report import write_text_report
 from biasmask.report.text_terminal import print_text_summary
 from biasmask.report.time_table import print_times
@@ -66,7 +67,7 @@ class TextRun:
         )
         write_json(self.run_dir / "checker.json", report)
         for warning in report["notes"]:
-            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
+            tell(self.console, "data", warning)
         context = self.context(sentences, original)
         device = context.single_trainer("judge").strategy.root_device
         # before any training, so that a table or a SEAT file that can't be read costs no time
@@ -112,7 +113,7 @@ class TextRun:
         write_text_report(self.run_dir)
         if debiased:
             write_model_card(self.run_dir)
-        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
         print_times(self.run_dir, self.console)
         print_text_summary(self.run_dir, self.console)  # last: its last line is the verdict
         return objective(content["models"])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from biasmask.errors import CheckpointError
-from biasmask.files import storage_error, write_atomically
+from biasmask.files import refusal_of_system, storage_error, write_atomically
 from biasmask.models.text_encoder import build_encoder, load_encoder, quiet_transformers
 from biasmask.pipeline.structure import read_block_mask, write_block_mask
 
@@ -115,9 +115,31 @@ def save_encoder(folder: Path, state: TextState) -> None:
             (building / "README.md").write_text(PROJECTION_NOTE, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         building.replace(folder)
-    except OSError as error:
+    except Exception as error:  # safetensors and tokenizers have classes of their own for a full disk
         shutil.rmtree(building, ignore_errors=True)
-        raise storage_error(error, folder) from error
+        if (refusal := refusal_of_system(error)) is not None:
+            raise storage_error(refusal, folder) from error
+        raise
+
+
+def save_tokenizer(folder: Path, state: TextState) -> None:
+    """Write the tokenizer's files into a folder that is there, each as a whole or not at all.
+
+    Raises:
+        StoreError: the disk is full or the folder can't be written.
+    """
+    building = folder / ".tokenizer.building"
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        state.tokenizer.save_pretrained(building)
+        for path in building.iterdir():
+            path.replace(folder / path.name)
+    except Exception as error:
+        if (refusal := refusal_of_system(error)) is not None:
+            raise storage_error(refusal, folder) from error
+        raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def save_masks(folder: Path, state: TextState) -> None:

@@ -32,7 +32,7 @@ from biasmask.pipeline.structure import write_block_mask
 from biasmask.report.html import write_report
 from biasmask.report.model_card import write_model_card
 from biasmask.report.tables import write_metrics_csv
-from biasmask.report.terminal import print_summary
+from biasmask.report.terminal import print_summary, tell
 from biasmask.report.time_table import print_times
 
 
@@ -115,7 +115,7 @@ class Run:
         report = context.data.check(list(context.data.attributes.values()), max(1, len(self.names)))
         write_json(self.run_dir / "checker.json", report.to_dict())
         for warning in report.warnings:
-            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
+            tell(self.console, "data", warning)
         report.raise_if_fatal()
         stages = list_stages(self.config.debias)
         for stage in stages.values():
@@ -128,7 +128,7 @@ class Run:
         names = context.data.table.class_names
         self.extra = open_extra_tests(self.config.data.get("extra_tests"), self.config, self.names, hyper["image_size"], names)
         for warning in write_checks(self.run_dir, self.extra):
-            self.console.print(f"[yellow]data:[/] {warning}", highlight=False)
+            tell(self.console, "data", warning)
         return context, users, stages
 
     def tell_unselected(self, stages: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ class Run:
         for name, stage in stages.items():
             if hasattr(stage, "epochs") and not getattr(stage, "selects", False):
                 text = f"stage {name} ends with its last epoch: its earlier ones aren't finished models"
-                self.console.print(f"[yellow]selection:[/] {text}", highlight=False)
+                tell(self.console, "selection", text)
 
     def context(self, image_size: int) -> Context:
         config = self.config
@@ -186,10 +186,10 @@ class Run:
         self.write_artefacts(context, states, models, content, verdict)
         print_times(self.run_dir, self.console)
         print_summary(self.run_dir, self.console)
-        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+        self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
         blocks = final.block_info
         if blocks and blocks["kept"] == blocks["total"]:
-            self.console.print(f"[yellow]{blocks['warnings'][0]}[/]", soft_wrap=True, highlight=False)
+            tell(self.console, "pruning", blocks["warnings"][0])
         return self.objective(context, models)
 
     def write_artefacts(

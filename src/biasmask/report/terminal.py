@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from biasmask.errors import one_line
 from biasmask.report.block_section import kept_words
 from biasmask.report.formats import count, interval, number, percent, signed
 from biasmask.report.run_folder import Estimate, MetricKey, RunFolder, load_run_folder
@@ -71,6 +72,15 @@ def print_summary(run_dir: Path | str, console: Console | None = None) -> None:
             words = [test_set] * (len(run.test_sets) > 1) + [str(attribute)] * (len(run.debiased) > 1)
             prefix = f"{', '.join(words)}: " if words else ""
             console.print(Text(prefix + verdict.sentence, style=VERDICT_STYLES.get(verdict.state, "bold")))
+
+
+def tell(console: Console, label: str, text: str) -> None:
+    """A line of what a person should know; the text may hold names out of a table, and is never markup.
+
+    >>> tell(Console(width=80), "data", "sex=[/] has 3 rows")
+    data: sex=[/] has 3 rows
+    """
+    console.print(Text.assemble((f"{label}:", "yellow"), f" {one_line(text)}"))
 
 
 def class_table(run: RunFolder, test_set: str, attribute: str) -> Table:
