@@ -24,7 +24,12 @@ from tests.docs.fences import PAGES, Command, Fence, commands, fences, written_f
 TRACKED = ("src", "scripts", "configs", "tests", "benchmarks", "docs", "notebooks")  # words that begin so are files of ours
 KNOWN_SETS = ("ham10000", "ham10000_diagnoses", "fitzpatrick17k")  # their attributes are all in their file
 SAME_KEYS = ("trainer=cpu", "logger=none")  # often typed, and without influence on which keys there are
-PLUGINS = {"hydra/launcher=joblib": "hydra_joblib_launcher", "hparams_search=optuna": "hydra_optuna_sweeper"}
+PLUGINS = {  # choices that an extra brings: without it, the rest of their commands is checked
+    "hydra/launcher=joblib": "hydra_joblib_launcher",
+    "hydra/launcher=slurm": "hydra_submitit_launcher",
+    "hydra/launcher=submitit_local": "hydra_submitit_launcher",
+    "hparams_search=optuna": "hydra_optuna_sweeper",
+}
 OF_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
 
