@@ -9,6 +9,7 @@ from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.text import Text
 from safetensors.torch import save
 
 from biasmask.errors import ConfigError, MethodError
@@ -189,7 +190,7 @@ class Run:
         self.console.print(f"report: {self.run_dir / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
         blocks = final.block_info
         if blocks and blocks["kept"] == blocks["total"]:
-            tell(self.console, "pruning", blocks["warnings"][0])
+            self.console.print(Text(blocks["warnings"][0], style="yellow"), soft_wrap=True)
         return self.objective(context, models)
 
     def write_artefacts(
