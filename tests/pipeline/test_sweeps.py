@@ -82,13 +82,13 @@ def test_multirun_one_by_one_and_in_parallel(tmp_path: Path) -> None:
         more = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
         tiny = [word for word in TINY if not word.startswith("threads")]
         command = [
-            sys.executable, "src/train.py", "-m", *HAM, *tiny, "attribute=age,sex", "debias.edit_fraction=0.5", "seed=1,2",
+            sys.executable, "src/train.py", "-m", *HAM, *tiny, "attribute=age,sex", "debias.edit_fraction=0.5", "seed=1",
             f"paths.data_dir={tmp_path / 'data'}", f"paths.log_dir={log}", f"hydra.sweep.dir={log / 'sweep'}", *more,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=os.environ, timeout=600, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
-        runs[launcher] = [FinishedRun(log / "sweep" / str(number), None) for number in range(4)]
-        assert kept(log / "store", "baseline") == 2 and kept(log / "store", "importance") == 4
+        runs[launcher] = [FinishedRun(log / "sweep" / str(number), None) for number in range(2)]
+        assert kept(log / "store", "baseline") == 1 and kept(log / "store", "importance") == 2
     for one, other in zip(*runs.values(), strict=True):
         assert (one.folder / "overrides.txt").read_text().splitlines()[-3:]
         assert (one.folder / "metrics.json").read_bytes() == (other.folder / "metrics.json").read_bytes()

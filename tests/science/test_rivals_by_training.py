@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Runs:
     runner = Runner(tmp_path_factory.mktemp("fine_tuning"), shared_folder)
     done: dict[str, list[FinishedRun]] = {}
     sizes = "data.source.n={train: 1200, debias: 600, val: 300, test: 800}"
-    own = ("data.source.test_correlation=0.7", sizes, "trainer.max_epochs=6", "baseline.optimizer.lr=0.05")
+    own = ("data.source.test_correlation=0.7", sizes, "data.image_size=32", "trainer.max_epochs=6", "baseline.optimizer.lr=0.05")
 
     def make(method: str) -> list[FinishedRun]:
         if method not in done:
