@@ -8,7 +8,7 @@ DATA_DIR ?= data
 SITE ?= site
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text setup-vit demo demo-text test test-slow test-all coverage lint format types bench docs clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-slow test-thorough test-all coverage lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -42,10 +42,13 @@ demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry ge
 test: $(INSTALLED)  ## the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(INSTALLED)  ## the slow tests: trainings, planted bias found and removed
-	$(BIN)/python -m pytest -m slow -o timeout=1800
+test-slow: $(INSTALLED)  ## the slow tests: runs from end to end, planted bias found and removed
+	$(BIN)/python -m pytest -m "slow and not thorough" -o timeout=1800
 
-test-all: $(INSTALLED)  ## both, with less waiting than one after the other
+test-thorough: $(INSTALLED)  ## repeats of the slow tests on other settings, which CI leaves out (tests/tiers.py)
+	$(BIN)/python -m pytest -m thorough -o timeout=1800
+
+test-all: $(INSTALLED)  ## all three, with less waiting than one after the other
 	$(BIN)/python -m pytest -o timeout=1800
 
 coverage: $(INSTALLED)  ## the fast tests, and which lines they don't reach (table here, pages in htmlcov/)

@@ -21,6 +21,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.tiers import mark
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the cores are shared by the test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -78,7 +80,10 @@ class FinishedRun:
 LONG_FIRST = ("science", "notebooks", "cli", "contracts", "pipeline", "report", "metrics")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark(items)
+
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name
         return LONG_FIRST.index(folder) if folder in LONG_FIRST and "tests" in item.path.parts else len(LONG_FIRST)

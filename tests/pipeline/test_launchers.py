@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun
+from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun, in_fork
 from tests.pipeline.fake_slurm import put_slurm
+from tests.pipeline.test_sweep_goes_on import sweep as train
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra `clusters` isn't installed")
 pytestmark = pytest.mark.slow
@@ -21,9 +22,15 @@ def sweep(home: Path, launcher: tuple[str, ...], path: str = "") -> list[Finishe
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PATH"] = os.pathsep.join(filter(None, [path, environment["PATH"]]))
     folder = home / "sweep"
-    command = [sys.executable, "src/train.py", "-m", *WORDS, *launcher, f"paths.log_dir={home}", f"hydra.sweep.dir={folder}"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ["-m", *WORDS, *launcher, f"paths.log_dir={home}", f"hydra.sweep.dir={folder}"]
+    if launcher:
+        command = [sys.executable, "src/train.py", *words]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+    else:
+        home.mkdir()
+        ended = in_fork(lambda: train(words), home / "output.txt")
+        assert ended.code == 0, ended.output[-3000:]
     assert (folder / "compare.html").is_file()
     return [FinishedRun(folder / str(number), None) for number in range(2)]
 

@@ -1,7 +1,7 @@
-"""Planted bias is found and removed, and better than by a random mask of the same density: the demo on fewer and smaller pictures.
+"""Planted bias is found and removed, and better than by a random mask of the same density: the demo on fewer, smaller pictures.
 
-The settings under test were chosen on pictures of another data seed (data.source.seed=100). docs/results.md has the whole demo over
-five seeds.
+The settings under test were chosen on pictures of another data seed (data.source.seed=100). docs/results.md has the whole demo
+over five seeds.
 """
 
 import importlib.util
