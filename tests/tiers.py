@@ -37,7 +37,7 @@ THOROUGH = {
         "one optimizer for each of two nets",
     r"pipeline/test_fine_tuning_rivals\.py::test_three_classes.*-site\]": "[site,sex]",
     r"pipeline/test_four_processes": "test_two_processes",
-    r"pipeline/test_interrupted\.py::.*(SIGINT|locate|repair)": "the same with SIGKILL in baseline and impair",
+    r"pipeline/test_interrupted\.py::.*(locate-|repair-|baseline-SIGKILL|impair-SIGINT)": "Ctrl-C in baseline, a kill in impair",
     r"pipeline/test_layer_freezing\.py::.*test_vit": "test_resnet",
     r"pipeline/test_official_layouts\.py::.*\[(sex|skin_tone_)": "age and skin tone",
     r"pipeline/test_prune_vit\.py::test_what_is_cut.*\[(?!block\])": "[block]",
