@@ -8,7 +8,7 @@ DATA_DIR ?= data
 SITE ?= site
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help setup setup-text setup-vit demo demo-text test test-slow test-thorough test-all coverage lint format types bench docs clean
+.PHONY: help setup setup-text setup-vit demo demo-text test test-fast test-thorough test-all coverage lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -39,16 +39,16 @@ demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to
 demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry gender (about 4 minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python src/train.py experiment=debias_text_demo trainer=cpu
 
-test: $(INSTALLED)  ## the tests but the slow ones
+test: $(INSTALLED)  ## the tests, but repeats of slow ones on other settings (about 15 minutes)
+	$(BIN)/python -m pytest -m "not thorough" -o timeout=1800
+
+test-fast: $(INSTALLED)  ## the tests without trainings and sweeps (about 5 minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(INSTALLED)  ## the slow tests: runs from end to end, planted bias found and removed
-	$(BIN)/python -m pytest -m "slow and not thorough" -o timeout=1800
-
-test-thorough: $(INSTALLED)  ## repeats of the slow tests on other settings, which CI leaves out (tests/tiers.py)
+test-thorough: $(INSTALLED)  ## the repeats, which CI leaves out (tests/tiers.py)
 	$(BIN)/python -m pytest -m thorough -o timeout=1800
 
-test-all: $(INSTALLED)  ## all three, with less waiting than one after the other
+test-all: $(INSTALLED)  ## both
 	$(BIN)/python -m pytest -o timeout=1800
 
 coverage: $(INSTALLED)  ## the fast tests, and which lines they don't reach (table here, pages in htmlcov/)

@@ -1,7 +1,7 @@
 """Which tests are slow, and which of those are repeats that CI leaves to `make test-thorough`.
 
-`make test`: units, and a run of each kind. `make test-slow` (CI too): also runs from end to end, trainings and sweeps.
-`make test-thorough`: repeats of those on other settings, before a release.
+`make test` (CI): all but these repeats. `make test-fast`: units, and a run of each kind, without the slow ones: runs from end to
+end, trainings and sweeps. `make test-thorough`: the repeats, before a release.
 """
 
 import re
@@ -29,8 +29,9 @@ THOROUGH = {
     r"contracts/test_every_method\.py::.*\[(bias_only|bmft_|freeze_late|full_ft_|ones_mask|published|random_|swift_|head_)":
         "the methods that these give other settings to",
     r"contracts/test_many_classes\.py::.*\[finished[123]\]": "[finished0]",
-    r"docs/test_recipes_followed\.py::.*\[(add_backbone|add_metric|add_attribute|add_text|selection)":
-        "add_rival, add_method, own_data; the commands of all pages by docs/test_commands.py",
+    r"docs/test_recipes_followed\.py::.*\[(add_rival|add_backbone|add_metric|add_attribute|add_text|sel)":
+        "add_method, own_data; the commands of all pages by docs/test_commands.py",
+    r"gpu/test_gpu_checklist\.py::.*\[cpu\]": "the same runs in the other files; the checklist is for machines with a GPU",
     r"metrics/test_interval_coverage\.py::test_intervals_of_many":
         "test_intervals_of_tables; scripts/interval_coverage.py counts 1,000",
     r"pipeline/test_edit_locality_of_a_run\.py::.*\[(test_vit-(Adam|SGD)|test_resnet-AdamW)\]":
@@ -44,7 +45,8 @@ THOROUGH = {
     r"pipeline/test_selection\.py::test_every_rule.*\[(?!pareto|smallest)":
         "pareto and smallest_gap; the rules by themselves in methods/",
     r"pipeline/test_sweeps\.py::test_a_change.*\[(data|debias\.bias|debias\.impair|callbacks)": "the other changes",
-    r"pipeline/test_sweeps\.py::test_multirun": "test_launchers, test_sweep_end",
+    r"pipeline/test_sweep_end\.py::test_a_real_sweep": "test_sweep_goes_on; test_a_failed_job_of_a_sweep_is_named",
+    r"pipeline/test_sweeps\.py::test_multirun": "test_launchers, test_sweep_goes_on",
     r"pipeline/test_text_bad_input\.py::test_a_run_that_is_ended.*SIGINT": "SIGKILL",
     r"pipeline/test_text_runs\.py::test_each_method.*\[(head_pruning|block_pruning_unf|random_(heads|blocks|component))":
         "the same stages",
