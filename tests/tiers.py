@@ -19,13 +19,13 @@ SLOW = (
     *("pipeline/test_fair_prune", "pipeline/test_swift", "pipeline/test_refit_head", "pipeline/test_plan_and_times"),
 )
 SLOW_TESTS = (
-    r"cli/test_entry_points\.py::test_train_then_eval",
     r"contracts/test_every_method\.py::.*\[(?!bmft\]|dfr\]|none\]|thresholds\])",
     r"pipeline/test_text_runs\.py::.*(?<!\[block_pruning\])(?<!\[debias_only\])(?<!\[inlp\])$",
     r"reliability/test_determinism",
 )
 # What is repeated -> where the same code is run for CI.
 THOROUGH = {
+    r"cli/test_entry_points\.py::test_train_then_eval": "src/train.py, src/eval.py and the same figures on real data, by .ci/run",
     r"contracts/test_every_method\.py::.*\[(bias_only|bmft_|freeze_late|full_ft_|ones_mask|published|random_|swift_|head_)":
         "the methods that these give other settings to",
     r"contracts/test_many_classes\.py::.*\[finished[123]\]": "[finished0]",
