@@ -5,8 +5,10 @@ import importlib.metadata
 import json
 import os
 import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -22,6 +24,7 @@ import pytest
 from PIL import Image
 
 from tests.tiers import mark
+from tests.warm import put_python
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the cores are shared by the test processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -89,6 +92,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG_FIRST.index(folder) if folder in LONG_FIRST and "tests" in item.path.parts else len(LONG_FIRST)
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Path]:
+    """A `python` whose commands find third-party packages imported (tests/warm.py); its folder goes to the front of PATH."""
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
+    command, server = put_python(folder / "bin")
+    yield command
+    server.terminate()
+    server.wait()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
-def copy_of_repository(tmp_path: Path) -> Path:
-    """Sources, settings and tests, with an empty logs/ of their own."""
+def copy_of_repository(tmp_path: Path, warm_python: Path) -> Path:
+    """Sources, settings and tests, with an empty logs/ of their own, and bin/python."""
+    (tmp_path / "bin").symlink_to(warm_python.parent)
     for name in ("src", "configs", "scripts", "tests", "docs", "notebooks"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "Makefile", "README.md", "requirements.txt", "mkdocs.yml"):
@@ -29,9 +30,10 @@ def copy_of_repository(tmp_path: Path) -> Path:
 
 
 def shell(text: str, folder: Path) -> str:
-    """Run commands as a person would who has activated the environment."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Run commands as a person would who has activated the environment, whose `python` is the warm one here."""
+    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["PYTEST_ADDOPTS"] = "-W ignore::pytest.PytestAssertRewriteWarning"  # a plugin's package is imported already
     environment.pop("PYTEST_XDIST_WORKER", None)
     done = subprocess.run(["bash", "-ec", text], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
