@@ -11,6 +11,7 @@ import io
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -31,7 +32,8 @@ import array, json, os, socket, sys
 words = sys.argv[1:]
 while words and words[0] == "-u":
     del words[0]
-if not words or words[0].startswith("-") and words[0] != "-m":  # an option of the interpreter
+# An option of the interpreter, or a program whose process id must be the one that was started.
+if not words or words[0].startswith("-") and words[0] != "-m" or words[:2] == ["-m", "submitit.local._local"]:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({socket!r})
@@ -98,6 +100,7 @@ def answer(line: socket.socket) -> None:
         place = json.loads(stream.read(int.from_bytes(size, "big")))
     runner = os.fork()
     if runner == 0:
+        os.setsid()  # a group of its own, which ends with it
         line.close()
         for number, file in enumerate(files):
             os.dup2(file, number)
@@ -108,7 +111,13 @@ def answer(line: socket.socket) -> None:
         run(place["words"])
     for file in files:
         os.close(file)
-    code = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
+    done = status = 0
+    while not done:
+        done, status = os.waitpid(runner, os.WNOHANG)
+        if not done and select.select([line], [], [], 0.02)[0]:  # the caller was killed
+            os.killpg(runner, signal.SIGKILL)
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(status)
     line.sendall((code if code >= 0 else 128 - code).to_bytes(4, "big"))
     os._exit(0)
 

@@ -15,9 +15,9 @@ from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun
 HEAVY = ("torch", "lightning", "timm", "pandas", "matplotlib", "sklearn")
 
 
-def run(*words: str, cwd: Path = REPOSITORY, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+def run(*words: str, cwd: Path = REPOSITORY, seconds: float = 240, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    command = [sys.executable, *words]
+    command = [python, *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=seconds, check=False)
 
 
@@ -125,8 +125,9 @@ def test_pickle_with_code_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_job_of_a_sweep_is_named(tmp_path: Path) -> None:
+def test_a_failed_job_of_a_sweep_is_named(tmp_path: Path, warm_python: Path) -> None:
     words = ("experiment=bmft_rendered", *TINY, *RENDERED, *SHORT_STAGES, f"paths.log_dir={tmp_path}")
-    done = run("src/train.py", "-m", *words, "debias.edit_fraction=2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    sweep = ("debias.edit_fraction=2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    done = run("src/train.py", "-m", *words, *sweep, python=str(warm_python))
     assert done.returncode != 0
     assert "error: debias.edit_fraction=2" in done.stderr

@@ -34,11 +34,11 @@ def runs_on_four(home: Path, common: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def four(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> tuple[Path, list[str]]:
     home = tmp_path_factory.mktemp("four")
     overrides = [word for word in make_user_table(home).overrides if not word.startswith("debias.")]
     common = [*overrides, f"model.ckpt_path={net_writer(home)()}"]
-    in_own_process("test_four_processes", "runs_on_four", home, common)
+    in_own_process(warm_python, "test_four_processes", "runs_on_four", home, common)
     return home, common
 
 

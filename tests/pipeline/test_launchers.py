@@ -1,7 +1,6 @@
 """Sweeps through launchers for many machines give what jobs one by one give: submitit, and SLURM with a stand-in queue."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,30 +17,31 @@ WORDS = ("experiment=bmft_rendered", *TINY[:-1], *RENDERED, *SHORT_STAGES, "debi
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.partition=short")
 
 
-def sweep(home: Path, launcher: tuple[str, ...], path: str = "") -> list[FinishedRun]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PATH"] = os.pathsep.join(filter(None, [path, environment["PATH"]]))
+def sweep(home: Path, launcher: tuple[str, ...], python: Path, path: str = "") -> list[FinishedRun]:
+    """A sweep in a copy of this process; the jobs of a launcher are processes of `python`."""
     folder = home / "sweep"
     words = ["-m", *WORDS, *launcher, f"paths.log_dir={home}", f"hydra.sweep.dir={folder}"]
-    if launcher:
-        command = [sys.executable, "src/train.py", *words]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, timeout=280, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-    else:
-        home.mkdir()
-        ended = in_fork(lambda: train(words), home / "output.txt")
-        assert ended.code == 0, ended.output[-3000:]
+
+    def job() -> None:
+        os.chdir(REPOSITORY)
+        os.environ["PATH"] = os.pathsep.join(filter(None, [path, os.environ["PATH"]]))
+        sys.executable = str(python)
+        train(words)
+
+    home.mkdir()
+    ended = in_fork(job, home / "output.txt", seconds=280)
+    assert ended.code == 0, ended.output[-3000:]
     assert (folder / "compare.html").is_file()
     return [FinishedRun(folder / str(number), None) for number in range(2)]
 
 
 @pytest.mark.timeout(900)
-def test_submitit_gives_what_jobs_one_by_one_give(tmp_path: Path) -> None:
+def test_submitit_gives_what_jobs_one_by_one_give(tmp_path: Path, warm_python: Path) -> None:
     """The two jobs start at once and share one baseline: one of them waits for the other."""
     found = {
-        "basic": sweep(tmp_path / "basic", ()),
-        "submitit": sweep(tmp_path / "submitit", ("hydra/launcher=submitit_local",)),
-        "slurm": sweep(tmp_path / "slurm", SLURM, str(put_slurm(tmp_path / "bin"))),
+        "basic": sweep(tmp_path / "basic", (), warm_python),
+        "submitit": sweep(tmp_path / "submitit", ("hydra/launcher=submitit_local",), warm_python),
+        "slurm": sweep(tmp_path / "slurm", SLURM, warm_python, str(put_slurm(tmp_path / "bin"))),
     }
     script = next((tmp_path / "slurm").glob("sweep/.submitit/*/*submission.sh")).read_text()
     assert "#SBATCH --array=0-1%2" in script and "#SBATCH --partition=short" in script and "#SBATCH --time=240" in script

@@ -4,9 +4,7 @@ The runs on two processes are made by a process of their own, since one that has
 """
 
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,35 +44,23 @@ def runs_on_two(home: Path, common: list[str]) -> None:
     (home / "error.txt").write_text(text)
 
 
-def in_own_process(module: str, function: str, home: Path, common: list[str]) -> None:
+def in_own_process(python: Path, module: str, function: str, home: Path, common: list[str]) -> None:
     """Call `function(home, common)` of a test module in a process that has never gone backward."""
-    script = f"from pathlib import Path; from tests.pipeline.{module} import {function}\n"
-    script += f"{function}(Path({str(home)!r}), {common!r})"
+    script = home / "own_process.py"
+    call = f"{function}(Path({str(home)!r}), {common!r})"
+    script.write_text(f"from pathlib import Path\nfrom tests.pipeline.{module} import {function}\n\n{call}\n")
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=REPOSITORY,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-    ) as process:
-        try:
-            errors = process.communicate(timeout=250)[1]
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # the workers too
-            raise
-    assert process.returncode == 0, errors[-3000:]
+    done = subprocess.run([python, script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def two(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> tuple[Path, list[str]]:
     home = tmp_path_factory.mktemp("two")
     overrides = [word for word in make_user_table(home).overrides if not word.startswith("debias.")]
     common = [*overrides, f"model.ckpt_path={net_writer(home)()}"]
-    in_own_process("test_two_processes", "runs_on_two", home, common)
+    in_own_process(warm_python, "test_two_processes", "runs_on_two", home, common)
     return home, common
 
 

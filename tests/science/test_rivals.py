@@ -32,7 +32,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finish
 
         if method not in done:
             overrides = ["experiment=bmft_rendered", f"debias={method}", "backbone=test_resnet", "trainer.max_epochs=8"]
-            overrides += ["data.source.n={train: 2000, debias: 800, val: 800, test: 1500}", "data.image_size=32"]
+            overrides += ["data.source.n={train: 1200, debias: 500, val: 400, test: 1000}", "data.image_size=32"]
             overrides += ["metrics.n_bootstrap=0", "threads=1"]
             overrides += ["trainer=cpu", "logger=none", "progress=false", f"paths.log_dir={home}", "seed=1"]
             folder = Path(home / method)

@@ -31,6 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Runs:
     done: dict[str, list[FinishedRun]] = {}
     sizes = "data.source.n={train: 1200, debias: 600, val: 300, test: 800}"
     own = ("data.source.test_correlation=0.7", sizes, "data.image_size=32", "trainer.max_epochs=6", "baseline.optimizer.lr=0.05")
+    own += ("debias.finetune.epochs=14",)
 
     def make(method: str) -> list[FinishedRun]:
         if method not in done:
