@@ -24,7 +24,8 @@ from pathlib import Path
 
 PACKAGES = (
     *("torch", "torchvision", "lightning.pytorch", "torchmetrics", "timm", "transformers", "pandas", "pyarrow.parquet"),
-    *("hydra", "omegaconf", "rich.console", "rich.progress", "rich.table", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("hydra", "omegaconf", "rich.console", "rich.progress", "rich.table"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
     *("scipy.stats", "sklearn.metrics", "sklearn.linear_model", "safetensors.torch", "submitit", "cloudpickle", "pytest"),
 )
 SHIM = """#!{python} -IS
@@ -124,7 +125,7 @@ def answer(line: socket.socket) -> None:
 
 def run(words: list[str]) -> None:
     """What the interpreter does with its arguments, from `__main__` to its end; doesn't return."""
-    sys.stdin, sys.stdout, sys.stderr = (open(n, mode, buffering=1, closefd=False) for n, mode in enumerate("rww"))
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, buffering=1, closefd=False) for n, mode in enumerate("rww"))
     more = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     module = words[0] == "-m"
     sys.argv = words[1:] if module else words

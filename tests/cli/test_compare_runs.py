@@ -1,4 +1,4 @@
-"""The commands that compare runs and make docs/results.md; one in a process of its own, the others in this one."""
+"""The commands that compare runs and make docs/results.md, without a process of their own."""
 
 import io
 import json
@@ -10,7 +10,6 @@ from unittest import mock
 
 import pytest
 
-from tests.cli.test_entry_points import run
 from tests.conftest import REPOSITORY
 from tests.report.fake_sweep_runs import write_run, write_sweep
 
@@ -76,5 +75,5 @@ def test_scores_moved_by_group(tmp_path: Path) -> None:
 
 
 def test_the_results_page_is_up_to_date() -> None:
-    done = run("scripts/write_results.py", "--check")
+    done = here("scripts/write_results.py", "--check")
     assert done.returncode == 0 and "up to date" in done.stdout

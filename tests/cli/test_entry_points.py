@@ -15,7 +15,9 @@ from tests.conftest import RENDERED, REPOSITORY, SHORT_STAGES, TINY, FinishedRun
 HEAVY = ("torch", "lightning", "timm", "pandas", "matplotlib", "sklearn")
 
 
-def run(*words: str, cwd: Path = REPOSITORY, seconds: float = 240, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, cwd: Path = REPOSITORY, seconds: float = 240, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = [python, *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=seconds, check=False)

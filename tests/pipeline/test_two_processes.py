@@ -51,7 +51,8 @@ def in_own_process(python: Path, module: str, function: str, home: Path, common:
     script.write_text(f"from pathlib import Path\nfrom tests.pipeline.{module} import {function}\n\n{call}\n")
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([python, script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    own = {"cwd": REPOSITORY, "env": environment}
+    done = subprocess.run([python, script], capture_output=True, text=True, timeout=250, check=False, **own)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
