@@ -127,6 +127,7 @@ def run_stages(watch: Stopwatch, folder: Path, backbone: str, images: int, metho
     from biasmask.models.image_classifier import create_network
     from biasmask.pipeline.baseline import ModelConfig
     from biasmask.pipeline.context import ModelState
+    from biasmask.pipeline.memory import tidy_up
     from biasmask.pipeline.setup import set_threads
     from biasmask.pipeline.train_run import Run, list_stages
 
@@ -160,6 +161,7 @@ def run_stages(watch: Stopwatch, folder: Path, backbone: str, images: int, metho
             else:
                 state = stage.run(name, state, context)
                 watch.lap(name)
+                tidy_up(state)
                 found[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
 

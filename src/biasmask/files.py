@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import yaml
 from biasmask.errors import StoreError
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file beside its place and rename it, so that no reader ever sees half of it.
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A path to write to, beside a file's place; it is renamed at the end, so that no reader ever sees half of the file.
 
     Raises:
         StoreError: the disk is full or the folder can't be written; what stood there before is kept.
@@ -21,14 +24,21 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except Exception as error:
         temporary.unlink(missing_ok=True)
-        raise storage_error(error, path) from error
+        if (refused := refusal_of_system(error)) is None:
+            raise
+        raise storage_error(refused, path) from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place and rename it (see `replaced`)."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def yaml_content(text: str) -> Any:

@@ -1,7 +1,7 @@
 """How much a parameter matters to the bias and not to the task: two importances, scaled, and put into one score."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -28,7 +28,8 @@ def min_max(importance: Tensors) -> dict[str, Tensor]:
     >>> min_max({"w": torch.tensor([1.0, 2.0, 5.0])})["w"].tolist()
     [0.0, 0.25, 1.0]
     """
-    scaled, constant = _min_max(importance)
+    constant: list[str] = []
+    scaled = {name: _scaled(name, value, constant) for name, value in importance.items()}
     _warn_constant(constant)
     return scaled
 
@@ -52,8 +53,7 @@ def importance_ratio(bias: Tensors, task: Tensors, eps: float = 1e-10) -> dict[s
     >>> importance_ratio({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 0.5])})["w"].tolist()
     [0.0, 1.0, 1.0]
     """
-    scaled_bias, scaled_task = _scaled_pair(bias, task)
-    return {name: scaled_bias[name] / (scaled_task[name] + eps) for name in bias}
+    return _of_scaled(bias, task, lambda b, t: b / (t + eps))
 
 
 def importance_difference(bias: Tensors, task: Tensors) -> dict[str, Tensor]:
@@ -74,34 +74,30 @@ def importance_difference(bias: Tensors, task: Tensors) -> dict[str, Tensor]:
     >>> importance_difference({"w": torch.tensor([0.0, 4.0, 2.0])}, {"w": torch.tensor([0.0, 1.0, 4.0])})["w"].tolist()
     [0.0, 0.75, -0.5]
     """
-    scaled_bias, scaled_task = _scaled_pair(bias, task)
-    return {name: scaled_bias[name] - scaled_task[name] for name in bias}
+    return _of_scaled(bias, task, lambda b, t: b - t)
 
 
-def _scaled_pair(bias: Tensors, task: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _of_scaled(bias: Tensors, task: Tensors, score: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Tensor]:
+    """`score` of both importances scaled, tensor by tensor: no scaled copy of a whole model is held."""
     if bias.keys() != task.keys() or any(bias[name].shape != task[name].shape for name in bias):
         raise ValueError("bias importance and task importance must have the same parameters with the same shapes")
-    scaled_bias, constant_bias = _min_max(bias)
-    scaled_task, constant_task = _min_max(task)
-    _warn_constant(list(dict.fromkeys(constant_bias + constant_task)))
-    return scaled_bias, scaled_task
+    constant: tuple[list[str], list[str]] = [], []
+    found = {name: score(_scaled(name, bias[name], constant[0]), _scaled(name, task[name], constant[1])) for name in bias}
+    _warn_constant(list(dict.fromkeys(constant[0] + constant[1])))
+    return found
 
 
-def _min_max(importance: Tensors) -> tuple[dict[str, Tensor], list[str]]:
-    scaled, constant = {}, []
-    for name, value in importance.items():
-        if value.numel() == 0:
-            scaled[name] = value.clone()
-            continue
-        low, high = torch.aminmax(value)
-        if not bool(torch.isfinite(high - low)):
-            raise ValueError(f"importance of {name} is not finite: check the loss it came from")
-        if bool(high == low):
-            constant.append(name)
-            scaled[name] = torch.zeros_like(value)
-        else:
-            scaled[name] = (value - low) / (high - low)
-    return scaled, constant
+def _scaled(name: str, value: Tensor, constant: list[str]) -> Tensor:
+    """Min-max of one tensor; the name of a constant one, which gives 0, is added to the list."""
+    if value.numel() == 0:
+        return value.clone()
+    low, high = torch.aminmax(value)
+    if not bool(torch.isfinite(high - low)):
+        raise ValueError(f"importance of {name} is not finite: check the loss it came from")
+    if bool(high == low):
+        constant.append(name)
+        return torch.zeros_like(value)
+    return (value - low) / (high - low)
 
 
 def _warn_constant(names: list[str]) -> None:

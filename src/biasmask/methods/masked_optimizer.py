@@ -1,5 +1,6 @@
 """Edit locality: whatever the optimizer does, a parameter outside the mask keeps every bit of its start."""
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,9 +31,13 @@ class EditReport(NamedTuple):
 
 @dataclass
 class _Guarded:
-    """One partly masked parameter: `keep` has all bits set where it may change, `original` holds the rest's bits."""
+    """One partly masked parameter: `keep` has all bits set where it may change, `original` holds the rest's bits.
 
-    parameter: Parameter
+    The parameter's own hook holds this, so it holds the parameter weakly: Python's collector doesn't see such a circle, and the
+    weights of each finished training would stay for ever.
+    """
+
+    reference: weakref.ReferenceType[Parameter]
     mask: Tensor  # bool, on the device and with the strides it was given
     start: Tensor
     keep: Tensor = field(init=False)
@@ -41,6 +46,12 @@ class _Guarded:
 
     def __post_init__(self) -> None:
         self.fit()
+
+    @property
+    def parameter(self) -> Parameter:
+        parameter = self.reference()
+        assert parameter is not None, "whoever asks has it: its own hook, or an EditLocality"
+        return parameter
 
     def fit(self) -> None:
         """Bring the bit patterns to the parameter's device, dtype and strides."""
@@ -116,7 +127,7 @@ class EditLocality:
             elif not parameter.requires_grad:
                 raise ValueError(f"the mask selects entries of {name}, which has requires_grad False: unfreeze it")
             elif n_selected < parameter.numel():
-                guarded = _Guarded(parameter, self.mask[name], self.start[name])
+                guarded = _Guarded(weakref.ref(parameter), self.mask[name], self.start[name])
                 self._guarded.append(guarded)
                 self._handles.append(parameter.register_post_accumulate_grad_hook(_gradient_hook(guarded)))
 

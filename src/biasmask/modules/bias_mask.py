@@ -54,9 +54,9 @@ class BiasMaskModule(lightning.LightningModule):
         self.class_balance, self.class_counts = class_balance, class_counts
         self.kind, self.per_sample, self.n_batches = importance, per_sample, n_batches
         self.include_head = include_head
-        size = sum(p.numel() for p in self.walked().values())
-        self.register_buffer("bias_sum", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer("task_sum", torch.zeros(size, dtype=torch.float64))
+        # Empty until the walk is over: DDP sends buffers to all processes before each batch.
+        self.register_buffer("bias_sum", torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("task_sum", torch.zeros(0, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(3, dtype=torch.float64))  # bias, task, undefined bias
 
     def walked(self) -> dict[str, torch.nn.Parameter]:
@@ -95,20 +95,38 @@ class BiasMaskModule(lightning.LightningModule):
             yield self.task_loss(self.classifier.logits(images[i : i + 1]), batch["target"][i : i + 1])
 
     def on_train_epoch_end(self) -> None:
-        for name, buffer in (("bias", self.bias_sum), ("task", self.task_sum)):
-            flat = torch.cat([tensor.flatten() for tensor in self.sums.state[name].values()])
-            buffer.copy_(self.trainer.strategy.reduce(flat, reduce_op="sum"))
         counts = torch.tensor([self.sums.batches["bias"], self.sums.batches["task"], self.sums.undefined["bias"]])
         self.counts.copy_(self.trainer.strategy.reduce(counts.to(self.counts), reduce_op="sum"))
+        for loss in ("bias", "task"):
+            flat = torch.cat([tensor.flatten() for tensor in self.sums.state.pop(loss).values()])
+            setattr(self, f"{loss}_sum", self.trainer.strategy.reduce(flat, reduce_op="sum"))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As of any module; the sums get the size of those that a worker hands back."""
+        for name in ("bias_sum", "task_sum"):
+            if name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[name]))
+        return super().load_state_dict(state_dict, strict, assign)
 
     def importances(self) -> dict[str, dict[str, Tensor]]:
-        """Mean importances after the walk: `bias` and `task`, each a float32 tensor by parameter name, on the CPU."""
+        """Mean importances after the walk: `bias` and `task`, each a float32 tensor by parameter name, on the CPU.
+
+        The sums are forgotten, loss by loss: with a large model they are most of the memory, and its Trainer outlives the walk.
+
+        Raises:
+            MethodError: an importance is NaN or infinite, or this was asked before.
+        """
         result: dict[str, dict[str, Tensor]] = {}
-        if not bool(torch.isfinite(self.bias_sum).all() and torch.isfinite(self.task_sum).all()):
-            raise MethodError("an importance is NaN or infinite: the model's weights or outputs are not finite")
         parameters = self.walked()
-        for name, total, count in (("bias", self.bias_sum, self.counts[0]), ("task", self.task_sum, self.counts[1])):
-            mean = (total / count.clamp(min=1)).float().cpu()
-            pieces = mean.split([p.numel() for p in parameters.values()])
-            result[name] = {n: piece.reshape(p.shape) for (n, p), piece in zip(parameters.items(), pieces, strict=True)}
+        for index, loss in enumerate(("bias", "task")):
+            total, count = getattr(self, f"{loss}_sum"), self.counts[index].clamp(min=1)
+            if not len(total):
+                raise MethodError("there are no importances: the walk wasn't done, or they were taken already")
+            if not bool(torch.isfinite(total.sum())) and not bool(torch.isfinite(total).all()):  # the sum takes no memory
+                raise MethodError("an importance is NaN or infinite: the model's weights or outputs are not finite")
+            setattr(self, f"{loss}_sum", total[:0].clone())
+            pieces = total.split([p.numel() for p in parameters.values()])
+            del total
+            named = zip(parameters.items(), pieces, strict=True)
+            result[loss] = {name: (piece / count).float().cpu().reshape(p.shape) for (name, p), piece in named}
         return result

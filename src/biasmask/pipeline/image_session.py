@@ -16,6 +16,7 @@ from biasmask.pipeline.baseline import ModelConfig
 from biasmask.pipeline.context import Context, ModelState
 from biasmask.pipeline.image_model import ImageModel, Mask
 from biasmask.pipeline.judging import compare, judge
+from biasmask.pipeline.memory import tidy_up
 from biasmask.pipeline.results import figures_table
 from biasmask.pipeline.train_run import Run, list_stages
 from biasmask.pipeline.workspace import Workspace, changed, method_file
@@ -202,6 +203,7 @@ def repair(
                 stage.require(state.hyper)
         for name, stage in stages.items():
             state = stage.run(name, state, context)
+            tidy_up(state)
     before = () if mask is None else (mask.record,)
     records, history = (*model.records, *before, *context.records), (*model.history, *context.history)
     return ImageModel(state, records, history, context.selections)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from biasmask.errors import ConfigError, MethodError
-from biasmask.files import write_atomically, write_json
+from biasmask.files import replaced, write_json
 from biasmask.methods import importance_score, weight_mask
 from biasmask.methods.depth_mask import depth_mask
 from biasmask.models.image_classifier import backbone_parameters
@@ -118,7 +118,8 @@ class Locate:
             module, batches = self._walk(name, state, context)
             found = module.importances()
             flat = {f"{loss}/{n}": tensor.contiguous() for loss, named in found.items() for n, tensor in named.items()}
-            write_atomically(folder / "importance.safetensors", save(flat))
+            with replaced(folder / "importance.safetensors") as file:
+                save_file(flat, file)
             counts = [int(v) for v in module.counts]
             write_json(
                 folder / "importance.json",

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from biasmask.pipeline.context import Context
+from biasmask.pipeline.memory import tidy_up
 
 
 class Times:
@@ -60,7 +61,9 @@ class Plan:
         if not self.told and not (stored is not None and stored(state, self.context)):
             self.tell(name)
         with self.times.of(name, stage=True):
-            return stage.run(name, state, self.context)
+            state = stage.run(name, state, self.context)
+        tidy_up(state)
+        return state
 
     def tell(self, first: str | None = None) -> None:
         """Print the plan once; `first` is the first stage that isn't in the store, None where all are."""

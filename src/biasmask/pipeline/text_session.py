@@ -14,6 +14,7 @@ from biasmask.errors import ConfigError
 from biasmask.models.text_encoder import embed_texts, find_encoder
 from biasmask.pipeline import setup
 from biasmask.pipeline.context import StageRecord
+from biasmask.pipeline.memory import tidy_up
 from biasmask.pipeline.results import figures_table, records_html
 from biasmask.pipeline.store import ArtefactStore
 from biasmask.pipeline.text_data import open_sentences
@@ -151,6 +152,7 @@ def debias_text(encoder: Encoder, sentences: SentenceData, method: str = "block_
         context = sentences.context(encoder, config)
         for name, stage in stages.items():
             state = stage.run(name, state, context)
+            tidy_up(state)
     return Encoder(state, (*encoder.records, *context.records), (*encoder.history, *context.history))
 
 
