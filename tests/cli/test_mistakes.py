@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from biasmask.cli.mistakes import mistake, require_read
+from biasmask.cli.mistakes import mistake, require_read, unusable_word
 from biasmask.errors import ConfigError
 from tests.conftest import CONFIGS, compose_config
 
@@ -43,6 +43,23 @@ def refused(tmp_path: Path, *overrides: str, entry: str = "train") -> str:
 )
 def test_a_mistake_is_one_line_with_the_nearest_right_word(overrides: list[str], told: str, tmp_path: Path) -> None:
     assert told in refused(tmp_path, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("=1", "=1: there is no key before the ="),
+        ("+=pareto", "+=pareto: there is no key before the ="),
+        ("debias=3", "debias=3: there is no such choice; there are adapt_norm"),
+        ("backbone=null", "backbone=null: there is no such choice"),
+    ],
+)
+def test_a_word_that_hydra_stumbles_over_is_named(word: str, told: str) -> None:
+    """Its own words for these are an assertion and `must be a string or a list. Got int`."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"), pytest.raises((AssertionError, ValueError)):
+        compose("train", ["seed=1", word])
+    assert str(unusable_word(["seed=1", word])).startswith(told)
+    assert unusable_word(["seed=1", "debias=bmft", "attribute=[sex,age]", "~logger"]) is None
 
 
 def test_eval_knows_its_own_keys(tmp_path: Path) -> None:

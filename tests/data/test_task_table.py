@@ -48,7 +48,7 @@ def test_grades_are_of_pairs_and_train_nothing(tmp_path: Path) -> None:
         ({"words": ["a", "b"], "target": [0.5, 1.0]}, "has no column 'text'"),
         ({"text": ["a", None], "text_b": ["a", "b"], "target": [0.5, 1.0]}, "line 3, column 'text': the text is empty"),
         ({"text": ["a", "b"], "text_b": ["a", None], "target": [0, 1]}, "line 3, column 'text_b': the text is empty"),
-        ({"text": ["a", "b"], "target": ["x", "y"]}, "expected a whole number, got 'x'"),
+        ({"text": ["a", "b"], "target": ["x", "y"]}, "expected a whole number of at most 64 bits, got 'x'"),
     ],
 )
 def test_damaged_tables_are_told(columns: dict[str, object], message: str, tmp_path: Path) -> None:

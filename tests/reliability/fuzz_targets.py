@@ -220,7 +220,7 @@ def _overrides(path: Path) -> object:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    from biasmask.cli.mistakes import mistake, require_read
+    from biasmask.cli.mistakes import mistake, require_read, unusable_word
     from biasmask.pipeline.entry import plain_error
     from biasmask.pipeline.safe_config import require_known_targets
     from biasmask.pipeline.setup import attribute_names, selection_of
@@ -234,7 +234,7 @@ def _overrides(path: Path) -> object:
         attribute_names(config.attribute)
         return selection_of(config), list_stages(config.debias)
     except Exception as error:
-        told = plain_error(error) or mistake(error)
+        told = plain_error(error) or mistake(error) or unusable_word(words)
         if told is None:
             raise
         raise ConfigError(" ".join(told.split())) from error

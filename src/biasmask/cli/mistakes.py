@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,6 +30,23 @@ def mistake(error: BaseException) -> str | None:
             return unknown_key(str(cause.full_key), parent)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return in_our_words(" ".join(f"{error} {cause or ''}".split()))
+    return None
+
+
+def unusable_word(words: Iterable[str]) -> str | None:
+    """One line about a word that Hydra stumbles over without a message: no key, or a choice that is no name.
+
+    >>> unusable_word(["seed=1", "+=pareto"])
+    '+=pareto: there is no key before the ='
+    """
+    for word in words:
+        key, equals, _ = word.lstrip("+~").partition("=")
+        if equals and not key.strip():
+            return f"{word}: there is no key before the ="
+        if equals and key in groups():
+            value = OverridesParser.create().parse_override(word).value()
+            if not isinstance(value, str | list):
+                return unknown_choice(f"{key}/{word.partition('=')[2]}", ())
     return None
 
 

@@ -33,9 +33,11 @@ def start(main: Callable[[], Any], entry: str) -> None:
     try:
         main()
     except Exception as error:
-        from biasmask.cli.mistakes import mistake
+        from biasmask.cli.mistakes import mistake, unusable_word
 
         known = plain_error(error) or mistake(error)
+        if known is None and isinstance(error, AssertionError | ValueError):
+            known = unusable_word(words)
         if known is None:
             raise
         if TOLD not in getattr(error, "__notes__", ()):  # a job of a sweep has said it by itself

@@ -53,7 +53,8 @@ def read_labelled_texts(path: Path | str, text: str = "text", target: str = "tar
     wrong = np.array([not _is_whole(label) for label in labels])
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{path} line {raw.lines[row]}, column '{target}': expected a whole number, got {labels.iloc[row]!r}")
+        where = f"{path} line {raw.lines[row]}, column '{target}'"
+        raise DataError(f"{where}: expected a whole number of at most 64 bits, got {labels.iloc[row]!r}")
     whole = labels.astype(np.int64).to_numpy()
     if len(np.unique(whole)) < 2:
         raise DataError(f"{path}, column '{target}': all labels are {whole[0]}; a probe needs two classes")
@@ -96,4 +97,6 @@ def split_labelled_texts(table: LabelledTexts, seed: int = 0, test_share: float 
 
 
 def _is_whole(label: object) -> bool:
-    return isinstance(label, (int, np.integer)) or (isinstance(label, (float, np.floating)) and float(label).is_integer())
+    """Whether it is an integer that int64 can hold."""
+    whole = isinstance(label, (int, np.integer)) or (isinstance(label, (float, np.floating)) and float(label).is_integer())
+    return whole and -(2**63) <= int(label) < 2**63  # type: ignore[call-overload]
