@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from measure import Stopwatch, in_child
 
 SWEEPS: dict[str, list[int]] = {
-    "images": [64, 128, 256],
+    "images": [64, 256, 1024],
     "parameters": [5, 22, 86, 303],
     "groups": [2, 8, 32],
     "rows": [1000, 4000, 16000],

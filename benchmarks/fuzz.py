@@ -49,7 +49,7 @@ def run(name: str, seconds: float, seed: int, crashes: Path) -> str:
     return told
 
 
-def guided(name: str, seconds: float) -> None:
+def guided(name: str, seconds: float, crashes: Path) -> None:
     """The same, led by coverage; atheris ends the process by itself."""
     import atheris
 
@@ -65,8 +65,9 @@ def guided(name: str, seconds: float) -> None:
             (corpus / str(number)).write_bytes(content)
         work = Path(folder, "work")
         work.mkdir()
+        crashes.mkdir(parents=True, exist_ok=True)
         arguments = [sys.argv[0], str(corpus), f"-max_total_time={int(seconds)}", "-max_len=4096", "-print_final_stats=1"]
-        atheris.Setup([*arguments, "-artifact_prefix=" + str(Path.cwd()) + "/"], lambda data: try_bytes(target, data, work))
+        atheris.Setup([*arguments, f"-artifact_prefix={crashes}/{name}_"], lambda data: try_bytes(target, data, work))
         atheris.Fuzz()
 
 
@@ -82,12 +83,13 @@ def main() -> int:
     options = parser.parse_args()
     share = options.seconds / len(options.only)
     if options.guided and len(options.only) == 1:
-        guided(options.only[0], share)
+        guided(options.only[0], share, options.crashes)
         return 0
     failed = 0
     for name in options.only:
         if options.guided:
             command = [sys.executable, __file__, "--guided", "--only", name, "--seconds", str(share)]
+            command += ["--crashes", str(options.crashes)]
             ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
             stats = [line for line in ended.stderr.splitlines() if "number_of_executed_units" in line]
             units = stats[0].split(":")[-1].strip() if stats else "?"
