@@ -289,14 +289,22 @@ def plot(points: list[dict[str, Any]], path: Path) -> None:
             panels[0, column].loglog(x, [point["cpu"] for point in curve], "o-", ms=3, lw=1, label=label)
             panels[1, column].semilogx(x, [point["peak"] for point in curve], "o-", ms=3, lw=1)
         panels[0, column].set_title("parameters, million" if axis == "parameters" else axis, fontsize=9)
-        panels[0, column].legend(fontsize=7, title="slope in brackets", title_fontsize=7, framealpha=0.3)
         low, high = panels[0, column].get_ylim()
         middle = (low * high) ** 0.5
         panels[0, column].set_ylim(min(low, middle / 10**0.5), max(high, middle * 10**0.5))  # a decade or more: noise is no slope
         panels[0, column].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         panels[0, column].yaxis.set_major_formatter("{x:g}")
         panels[0, column].yaxis.set_minor_formatter(ticker.NullFormatter())
-        panels[1, column].set_ylim(bottom=0)
+        if axis == "parameters":  # the one axis that memory grows along
+            panels[1, column].set_yscale("log")
+            panels[1, column].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            panels[1, column].yaxis.set_major_formatter("{x:,g}")
+            panels[1, column].yaxis.set_minor_formatter(ticker.NullFormatter())
+        else:
+            panels[1, column].set_ylim(0, 1.15 * max(point["peak"] for point in points if point["axis"] == axis))
+            panels[1, column].yaxis.set_major_formatter("{x:,g}")
+        shown = {"fontsize": 7, "title": "slope of time in brackets", "title_fontsize": 7, "framealpha": 0.3}
+        panels[1, column].legend(*panels[0, column].get_legend_handles_labels(), loc="best", **shown)
         amounts = sorted({point["x"] for point in points if point["axis"] == axis})
         for panel in panels[:, column]:
             panel.set_xticks(amounts, [f"{x:,}" for x in amounts], fontsize=8)

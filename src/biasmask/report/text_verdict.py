@@ -95,7 +95,7 @@ def bounds(run: TextRun, estimate: Estimate, write: Callable[[float], str]) -> s
 
 def describe_cost(run: TextRun) -> str:
     """Probe accuracy and cosine to the original in one sentence; what was not measured is said."""
-    return f"Cost: {'; '.join(text for text in (describe_probe(run), describe_cosine(run)) if text)}."
+    return f"What was kept: {'; '.join(text for text in (describe_probe(run), describe_cosine(run)) if text)}."
 
 
 def describe_probe(run: TextRun) -> str:
