@@ -202,3 +202,17 @@ def test_the_walk_changes_nothing() -> None:
     before = {name: tensor.clone() for name, tensor in classifier.net.state_dict().items()}
     fit(BiasMaskModule(classifier, {"sex": 2}, LOSS, "none"), epochs=1, limit_val_batches=0)
     assert all(torch.equal(before[name], tensor) for name, tensor in classifier.net.state_dict().items())
+
+
+def test_sums_go_from_a_worker_to_its_caller_and_are_given_out_once() -> None:
+    """A spawning strategy hands back a state dict; afterwards the module holds no sums, as its Trainer outlives the walk."""
+    module, caller = (BiasMaskModule(ClassifierModule(**hyper(), network=network()), {"sex": 2}, LOSS, "none") for _ in range(2))
+    with pytest.raises(MethodError, match="the walk wasn't done"):
+        caller.importances()
+    fit(module, epochs=1, limit_val_batches=0)
+    caller.load_state_dict(module.state_dict())
+    here, there = module.importances(), caller.importances()
+    assert all(torch.equal(here[loss][name], there[loss][name]) for loss in here for name in here[loss])
+    assert not module.sums.state and sum(len(getattr(module, f"{loss}_sum")) for loss in here) == 0
+    with pytest.raises(MethodError, match="taken already"):
+        module.importances()
