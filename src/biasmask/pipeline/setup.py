@@ -160,16 +160,17 @@ def selection_of(config: DictConfig) -> dict[str, Any] | None:
     return {"rule": node, "threshold_rule": config.metrics.threshold_rule}
 
 
-def attribute_names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+def attribute_names(value: Any) -> tuple[str, ...]:
     """The attributes that are debiased: none, one (`sex`, or crossed: `sex+age`), or several at once (`[sex, age]`).
 
     Raises:
         ConfigError: an empty list, or a name twice.
 
-    >>> attribute_names("sex + age"), attribute_names(["sex", "age"]), attribute_names(None)
-    (('sex+age',), ('sex', 'age'), ())
+    >>> attribute_names("sex + age"), attribute_names(["sex", "age"]), attribute_names(None), attribute_names(3)
+    (('sex+age',), ('sex', 'age'), (), ('3',))
     """
-    names = () if value is None else (value,) if isinstance(value, str) else tuple(str(name) for name in value)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    names = () if value is None else tuple(str(name) for name in (value if several else (value,)))
     names = tuple("+".join(part.strip() for part in name.split("+")) for name in names)
     if len(set(names)) < len(names) or (value is not None and not names):
         raise ConfigError(f"attribute=[{','.join(names)}]: name one attribute, or different ones as in attribute=[sex,age]")
