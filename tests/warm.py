@@ -71,7 +71,8 @@ def put_python(folder: Path) -> tuple[Path, subprocess.Popen[bytes]]:
 
 
 def serve(address: str) -> None:
-    """Answer each connection by a copy of this process."""
+    """Answer each connection by a copy of this process, as long as the process that started it lives."""
+    parent = os.getppid()
     del sys.path[0]  # the folder of this file: the tests of the caller are others
     for name in PACKAGES:
         try:
@@ -85,8 +86,12 @@ def serve(address: str) -> None:
         door.bind(f"{address}.new")
         door.listen(16)
         os.rename(f"{address}.new", address)  # there once it answers
-        while True:
-            line, _ = door.accept()
+        door.settimeout(2)
+        while os.getppid() == parent:
+            try:
+                line, _ = door.accept()
+            except TimeoutError:
+                continue
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 door.close()
