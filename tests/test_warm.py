@@ -26,7 +26,8 @@ def test_it_gives_what_the_interpreter_gives(end: str, tmp_path: Path, warm_pyth
     environment = {"OWN": "x y", "PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "own")}
     for words in (["own/told.py", "a b", "--c=1"], ["-m", "told", "-x"]):
         keys = {"cwd": tmp_path, "env": environment, "input": "typed", "capture_output": True, "text": True}
-        cold, warm = (subprocess.run([python, *words], timeout=60, check=False, **keys) for python in (sys.executable, warm_python))
+        pythons = (sys.executable, warm_python)
+        cold, warm = (subprocess.run([python, *words], timeout=60, check=False, **keys) for python in pythons)
         assert (warm.returncode, warm.stdout, warm.stderr) == (cold.returncode, cold.stdout, cold.stderr)
         assert "typed" in warm.stdout
 
