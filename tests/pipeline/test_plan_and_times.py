@@ -1,7 +1,7 @@
 """What a run says before it begins, and where its time went."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from rich.console import Console
@@ -10,6 +10,12 @@ from biasmask.pipeline.plan import Plan, Times
 from biasmask.report.run_folder import load_run_folder
 from biasmask.report.time_table import PARTS, time_rows
 from tests.conftest import RENDERED, Runner
+
+
+class FakeState(list[str]):
+    """A model that remembers which stages it came through."""
+
+    weights: ClassVar[dict[str, Any]] = {}
 
 
 class FakeStage:
@@ -21,8 +27,8 @@ class FakeStage:
     def stored(self, _state: Any, _context: Any) -> bool:
         return self.is_stored
 
-    def run(self, name: str, state: list[str], _context: Any) -> list[str]:
-        return [*state, name]
+    def run(self, name: str, state: FakeState, _context: Any) -> FakeState:
+        return FakeState([*state, name])
 
 
 def plan_of(capfd: pytest.CaptureFixture[str]) -> str:
@@ -46,7 +52,7 @@ def test_the_plan_tells_what_is_in_the_store_once(stages: dict[str, Any], told: 
     if "baseline" in stages:
         stages["baseline"].epochs = 8
     plan = Plan(stages, "judging", 8, None, Console(width=200), Times())  # type: ignore[arg-type]
-    state: list[str] = []
+    state = FakeState()
     for name in stages:
         state = plan.run(name, state)
     plan.tell()
