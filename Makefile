@@ -39,10 +39,10 @@ demo: $(INSTALLED)  ## debias a classifier of rendered lesions, from training to
 demo-text: $(INSTALLED_TEXT)  ## find and cut the blocks of a BERT that carry gender (about 4 minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python src/train.py experiment=debias_text_demo trainer=cpu
 
-test: $(INSTALLED)  ## the tests, but repeats of slow ones on other settings (about 20 minutes on two cores)
+test: $(INSTALLED)  ## the tests, but repeats of slow ones on other settings (about 15 minutes on two cores)
 	$(BIN)/python -m pytest -m "not thorough" -o timeout=1800
 
-test-fast: $(INSTALLED)  ## the tests without trainings and sweeps (5 to 9 minutes)
+test-fast: $(INSTALLED)  ## the tests without trainings and sweeps (4 to 5 minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-thorough: $(INSTALLED)  ## the repeats, which CI leaves out (tests/tiers.py)
