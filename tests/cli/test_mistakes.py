@@ -1,10 +1,11 @@
 """Mistyped overrides: one line, with the nearest right one."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 
 from biasmask.cli.mistakes import mistake, require_read, unusable_word
 from biasmask.errors import ConfigError
@@ -64,6 +65,23 @@ def test_a_word_that_hydra_stumbles_over_is_named(word: str, told: str) -> None:
 
 def test_eval_knows_its_own_keys(tmp_path: Path) -> None:
     assert "did you mean ckpt_path" in refused(tmp_path, "ckp_path=x", entry="eval")
+
+
+def test_a_mistake_seen_by_a_debugger_is_one_line_too(tmp_path: Path) -> None:
+    """OmegaConf keeps the causes of its errors where a trace function is set, and some are then their own cause."""
+    from biasmask.pipeline.entry import plain_error
+
+    before = sys.gettrace()
+    sys.settrace(before or (lambda *_: None))
+    try:
+        with pytest.raises(ConfigCompositionException) as caught:
+            compose_config("train", ["experiment=bmft_rendered", "debias.impair.augment={rotate: 1}"], tmp_path)
+    finally:
+        sys.settrace(before)
+    assert "rotate" in str(plain_error(caught.value) or mistake(caught.value))
+    error = ValueError("its own cause")
+    error.__cause__ = error
+    assert plain_error(error) is None
 
 
 def test_an_error_of_another_kind_is_left_alone() -> None:

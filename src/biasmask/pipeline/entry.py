@@ -42,7 +42,9 @@ def guarded(job: Callable[[], T]) -> T:
 def plain_error(error: Exception) -> str | None:
     """One line about an error that the user can mend; None for one that is a fault of the program."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # OmegaConf makes some errors their own cause where a debugger looks on
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, BiasmaskError) or (isinstance(cause, ValueError) and _raised_by_the_maths(cause)):
             return one_line(str(cause))
         cause = cause.__cause__
