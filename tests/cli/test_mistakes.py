@@ -60,7 +60,11 @@ def test_a_word_that_hydra_stumbles_over_is_named(word: str, told: str) -> None:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"), pytest.raises((AssertionError, ValueError)):
         compose("train", ["seed=1", word])
     assert str(unusable_word(["seed=1", word])).startswith(told)
-    assert unusable_word(["seed=1", "debias=bmft", "attribute=[sex,age]", "~logger"]) is None
+
+
+def test_words_that_are_right_are_not_blamed_for_a_fault_elsewhere() -> None:
+    sweep = ["-m", "debias=bmft,last_layer", "backbone=glob(test*)", "trainer=choice(cpu,gpu)", "seed=range(1,3)", "--cfg=job"]
+    assert unusable_word(["seed=1", "debias=bmft", "attribute=[sex,age]", "~logger", *sweep]) is None
 
 
 def test_eval_knows_its_own_keys(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def unusable_word(words: Iterable[str]) -> str | None:
         if equals and not key.strip():
             return f"{word}: there is no key before the ="
         if equals and key in groups():
-            value = OverridesParser.create().parse_override(word).value()
-            if not isinstance(value, str | list):
+            override = OverridesParser.create().parse_override(word)
+            if not override.is_sweep_override() and not isinstance(override.value(), str | list):
                 return unknown_choice(f"{key}/{word.partition('=')[2]}", ())
     return None
 
