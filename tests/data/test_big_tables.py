@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biasmask.data import image_files, read_table, same_files, values
+from biasmask.data import image_files, large_table, read_table, same_files, values
 from biasmask.data.attributes import encode_values
 from biasmask.data.own_table import own_table
 from biasmask.data.pixel_store import store_key
@@ -71,7 +71,7 @@ def test_blocks_and_parts_give_the_table_of_one_piece(tmp_path: Path, monkeypatc
         (tmp_path / name).touch()
     source = own_table(str(tmp_path / "mine.csv"), target="target", subject="person", fractions=SHARES)
     whole = source.load()
-    for module, name in ((values, "BLOCK"), (read_table, "PART"), (image_files, "LISTED")):
+    for module, name in ((large_table, "BLOCK"), (image_files, "LISTED")):
         monkeypatch.setattr(module, name, 11)
     blocks = source.load()
     pd.testing.assert_frame_equal(blocks.frame, whole.frame)
@@ -82,7 +82,7 @@ def test_blocks_and_parts_give_the_table_of_one_piece(tmp_path: Path, monkeypatc
 def test_a_column_whose_parts_are_of_kinds_that_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     frame = pd.DataFrame({"late": [None] * 6 + ["text"] * 3, "whole": [3] * 6 + [2.5] * 3, "number": range(9)})
     frame.to_csv(tmp_path / "a.csv", index=False)
-    monkeypatch.setattr(read_table, "PART", 3)
+    monkeypatch.setattr(large_table, "BLOCK", 3)
     read = read_table.read_table(tmp_path / "a.csv").frame
     pd.testing.assert_frame_equal(read, pd.read_csv(tmp_path / "a.csv"))
 

@@ -101,7 +101,8 @@ def test_the_preparation_lists_them_and_the_config_leaves_them_out(tmp_path: Pat
 def test_pairs_with_another_set_are_excluded_and_never_kept_together(tmp_path: Path) -> None:
     (tmp_path / "near_duplicates_x.csv").write_text("id_a,id_b,distance,other\na,z,2,x\n")
     near = NearRows.read({"use": "exclude", "file": "near_duplicates_x.csv"}, tmp_path)
-    assert near.excluded(["a", "b"], ["train", "test"]).tolist() == ["near duplicate of a picture of x", None]
+    ids, splits = pd.Series(["a", "b"]), pd.Series(["train", "test"])
+    assert near.excluded(ids, splits).tolist() == ["near duplicate of a picture of x", None]
     with pytest.raises(ConfigError, match="only be excluded"):
         NearRows.read({"use": "together", "file": "near_duplicates_x.csv"}, tmp_path)
     with pytest.raises(ConfigError, match="use=drop isn't known"):
@@ -112,4 +113,4 @@ def test_pairs_with_another_set_are_excluded_and_never_kept_together(tmp_path: P
 
 def test_a_chain_of_pairs_is_one_subject() -> None:
     near = NearRows((("1", "2"), ("2", "3"), ("9", "1")), "together")
-    assert near.joined(["d", "c", "b", "a"], ["1", "2", "3", "4"]) == ["b", "b", "b", "a"]
+    assert near.joined(pd.Series(["d", "c", "b", "a"]), pd.Series(["1", "2", "3", "4"])).tolist() == ["b", "b", "b", "a"]

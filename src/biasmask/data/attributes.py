@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from biasmask.data.large_table import row_blocks
 from biasmask.data.values import column_codes, require_column, shown, value_list
 from biasmask.errors import ConfigError, DataError, is_control, near_names
 
@@ -140,13 +141,13 @@ def _require_readable(name: str, column: str, names: tuple[str, ...], where: str
 
 def _reasons(codes: np.ndarray, texts: list[str], why: Mapping[str, str], empty: str) -> dict[str, int]:
     """Rows without a group, by reason, in the order in which the reasons come first."""
-    present, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    found = [
-        (row, empty if code < 0 else why[texts[code]], count)
-        for code, row, count in zip(present.tolist(), first.tolist(), counts.tolist(), strict=True)
-        if code < 0 or texts[code] in why
-    ]
-    return {reason: count for _, reason, count in sorted(found)}
+    counts, first = np.zeros(len(texts) + 1, dtype=np.int64), np.zeros(len(texts) + 1, dtype=np.int64)  # the last: empty cells
+    for rows in reversed(row_blocks(len(codes))):
+        counts += np.bincount(codes[rows] % len(counts), minlength=len(counts))
+        first[codes[rows][::-1]] = np.arange(rows.start, rows.stop)[::-1]
+    reasons = [*(why.get(text) for text in texts), empty]
+    found = [(row, reason, count) for row, reason, count in zip(first.tolist(), reasons, counts.tolist(), strict=True) if reason]
+    return {reason: count for _, reason, count in sorted(found) if count}
 
 
 def _known(names: tuple[str, ...], group_of: dict[str, int]) -> list[str]:

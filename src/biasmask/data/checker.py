@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from biasmask.data.attributes import EncodedAttribute
+from biasmask.data.large_table import repeated
 from biasmask.data.same_files import same_files
 from biasmask.data.splits import SPLITS
 from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Table
@@ -86,8 +87,10 @@ def check_table(
     usable[list(bad)] = False
     report = CheckReport(table.name, int(usable.sum()), list(table.class_names), show_rows=show_rows, minimum_cell=minimum_cell)
     _exclusions(report, table, bad)
-    _count(report, table, attributes, usable, debiased)
-    _subjects(report, frame)
+    subject, subjects = pd.factorize(frame["subject"])
+    _count(report, table, attributes, usable, subject, debiased)
+    _subjects(report, frame, subject, subjects)
+    del subject, subjects
     _duplicate_rows(report, frame)
     _duplicate_files(report, table, memory)
     if not show_rows:
@@ -131,10 +134,15 @@ def _named(report: CheckReport, ids: Sequence[str], count: int) -> str:
 
 
 def _count(
-    report: CheckReport, table: Table, attributes: Sequence[EncodedAttribute], usable: np.ndarray, debiased: int
+    report: CheckReport,
+    table: Table,
+    attributes: Sequence[EncodedAttribute],
+    usable: np.ndarray,
+    subject: np.ndarray,
+    debiased: int,
 ) -> None:
     target = table.frame["target"].to_numpy()
-    split_of = table.frame["split"].to_numpy()
+    split_of = table.frame["split"]
     report.missing_attributes = {a.name: dict(a.missing) for a in attributes if a.missing}
     for name, reasons in report.missing_attributes.items():
         listed = ", ".join(f"{count}: {reason}" for reason, count in reasons.items())
@@ -142,11 +150,11 @@ def _count(
             f"{sum(reasons.values())} rows have no '{name}' and stay out of group figures ({listed})"
         )
     for split in SPLITS:
-        inside = usable & (split_of == split)
+        inside = usable & (split_of == split).to_numpy()
         if not inside.any():
             continue
         per_class = {c: int((target[inside] == y).sum()) for y, c in enumerate(table.class_names)}
-        subjects = int(table.frame["subject"][inside].nunique())
+        subjects = int(np.count_nonzero(np.bincount(subject[inside])))
         report.splits[split] = {"rows": int(inside.sum()), "subjects": subjects, "target": per_class}
         absent = [c for c, count in per_class.items() if not count]
         if absent:
@@ -192,9 +200,11 @@ def _cells(
     return cells
 
 
-def _subjects(report: CheckReport, frame: pd.DataFrame) -> None:
-    pairs = frame[["subject", "split"]].drop_duplicates()
-    torn = sorted(str(subject) for subject in pairs["subject"][pairs["subject"].duplicated()].unique())
+def _subjects(report: CheckReport, frame: pd.DataFrame, subject: np.ndarray, subjects: pd.Index) -> None:
+    splits = np.zeros(len(subjects), dtype=np.int64)
+    for split in SPLITS:
+        splits += np.bincount(subject[(frame["split"] == split).to_numpy()], minlength=len(subjects)) > 0
+    torn = sorted(str(given) for given in subjects[splits > 1])
     report.subjects_in_two_splits = {"count": len(torn), "examples": torn[:EXAMPLES]}
     if torn:
         report.warnings.append(
@@ -205,12 +215,12 @@ def _subjects(report: CheckReport, frame: pd.DataFrame) -> None:
 
 def _duplicate_rows(report: CheckReport, frame: pd.DataFrame) -> None:
     """Rows that name the same id or the same image."""
-    twin = frame.duplicated("path", keep=False) | frame.duplicated("id", keep=False)
-    again = int((frame.duplicated("path") | frame.duplicated("id")).sum())
-    ids = list(dict.fromkeys(frame["id"][twin]))
-    targets = frame[twin].groupby("path", sort=False)["target"].nunique()
+    twins = frame[["id", "path", "target"]].iloc[np.flatnonzero(repeated(frame["path"]) | repeated(frame["id"]))]
+    again = int((twins.duplicated("path") | twins.duplicated("id")).sum())
+    ids = list(dict.fromkeys(twins["id"]))
+    targets = twins.groupby("path", sort=False)["target"].nunique()
     torn = targets.index[targets > 1]
-    torn_ids = [str(i) for i in frame["id"][frame["path"].isin(torn)]]
+    torn_ids = [str(i) for i in twins["id"][twins["path"].isin(torn)]]
     report.duplicate_rows = {"count": again, "examples": ids[:EXAMPLES], "with_two_targets": len(torn)}
     if again:
         report.warnings.append(f"{again} rows repeat an id or image{_named(report, ids, len(ids))}")

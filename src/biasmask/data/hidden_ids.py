@@ -5,6 +5,7 @@ import hmac
 from dataclasses import replace
 from pathlib import Path
 
+from biasmask.data.large_table import texts_of
 from biasmask.data.table import Exclusion, Table
 from biasmask.errors import DataError
 
@@ -32,7 +33,7 @@ def hide_ids(table: Table, key_file: Path) -> Table:
             f"data.id_key={key_file} holds {len(key)} bytes, and a key needs {FEWEST_BYTES}: "
             f"python -c 'import secrets; print(secrets.token_hex())' > {key_file}"
         )
-    hashed = {name: [keyed_hash(str(given), key) for given in table.frame[name]] for name in ("id", "subject")}
+    hashed = {name: [keyed_hash(given, key) for given in texts_of(table.frame[name])] for name in ("id", "subject")}
     hidden = [_hidden(exclusion, key) for exclusion in table.exclusions]
     return replace(table, frame=table.frame.assign(**hashed), exclusions=hidden)
 

@@ -13,10 +13,11 @@ from biasmask.data.attributes import EncodedAttribute, encode_attribute
 from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.checker import CheckReport, check_table
 from biasmask.data.debias_share import nested_share
+from biasmask.data.large_table import kept_numbers, lean_arrow
 from biasmask.data.pixel_shards import open_shards
 from biasmask.data.pixel_store import PixelStore, open_pixel_store
 from biasmask.data.samplers import BalancedRows, EqualCells, GroupTargetBatches, IndexBatches, SequentialBatches, ShuffledBatches
-from biasmask.data.table import Table
+from biasmask.data.table import Table, TableSource
 from biasmask.errors import ConfigError, DataError
 
 SPLITS = ("train", "debias", "val", "test")
@@ -57,7 +58,7 @@ class ImageData:
     def rows(self, split: str) -> np.ndarray:
         """Table rows of a split whose image can be read, in the table's order."""
         usable = self.store.readable if self.unused is None else self.store.readable & ~self.unused
-        return np.flatnonzero((self.table.frame["split"].to_numpy() == split) & usable)
+        return np.flatnonzero((self.table.frame["split"] == split).to_numpy() & usable)
 
     @property
     def n_classes(self) -> int:
@@ -160,9 +161,9 @@ class ImageData:
     def check(self, attributes: Sequence[EncodedAttribute], debiased: int = 1) -> CheckReport:
         """The checker's report; the first `debiased` attributes are to be debiased."""
         memory = self.store.path.with_name("same_files.json")  # the store's key is of every file's size and time
-        return check_table(
-            self.table, list(attributes), self.store.unreadable, self.small_cell, debiased, memory, show_rows=self.show_rows
-        )
+        bad = self.store.unreadable
+        with lean_arrow():
+            return check_table(self.table, list(attributes), bad, self.small_cell, debiased, memory, show_rows=self.show_rows)
 
 
 def open_image_data(
@@ -196,18 +197,25 @@ def open_image_data(
         loading: `eval_batch_size`, `num_workers`, `pin_memory`, `show_rows`, `small_cell`.
     """
     shards = open_shards(store_url, cache_dir, store_cache_gb) if store_url else None
-    table = source.load(shards.find) if shards and not hasattr(source, "render") else source.load()
-    encoded = {name: encode_attribute(name, definitions, table) for name in dict.fromkeys(attributes)}
+
+    def attribute(name: str) -> EncodedAttribute:
+        made = encode_attribute(name, definitions, table)
+        return replace(made, index=kept_numbers(made.index, cache_dir))
+
+    how: dict[str, Any] = {"folder": cache_dir} if isinstance(source, TableSource) else {}
+    if shards and not hasattr(source, "render"):
+        how["find"] = shards.find
+    with lean_arrow():
+        table = source.load(**how)
+        encoded = {name: attribute(name) for name in dict.fromkeys(attributes)}
+        unreported = {crossed: attribute(crossed)} if crossed is not None and crossed not in encoded else {}
     store = shards.store(table, image_size) if shards else open_pixel_store(table, image_size, cache_dir, source, progress)
-    unreported = {}
-    if crossed is not None and crossed not in encoded:
-        unreported[crossed] = encode_attribute(crossed, definitions, table)
     data = ImageData(table, store, encoded, unreported=unreported, **loading)
     if debias_share == 1:
         return data
-    attribute = next(iter({**unreported, **encoded}.values()))
+    shared = next(iter({**unreported, **encoded}.values()))
     rows = data.rows("debias")
-    strata = data.target[rows] * (len(attribute.group_names) + 1) + attribute.index[rows]
+    strata = data.target[rows] * (len(shared.group_names) + 1) + shared.index[rows]
     unused = np.zeros(len(table.frame), dtype=bool)
-    unused[rows] = ~nested_share(table.frame["subject"].to_numpy()[rows].tolist(), strata, debias_share, share_seed)
+    unused[rows] = ~nested_share(table.frame["subject"].iloc[rows].tolist(), strata, debias_share, share_seed)
     return replace(data, unused=unused)

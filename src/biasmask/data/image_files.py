@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biasmask.data.large_table import row_blocks
 from biasmask.data.values import column_text, require_column
 from biasmask.errors import ConfigError, DataError
 
@@ -103,9 +104,12 @@ def find_files(
     Raises:
         DataError: a folder that can't be listed, or a link that leads out of the root.
     """
-    texts = pa.array(paths, pa.large_string(), from_pandas=True)
-    folder_of, folders = pd.factorize(pc.replace_substring_regex(texts, r"(?s)/?[^/]*$", "").to_pandas())
-    names = pc.replace_substring_regex(texts, r"(?s)^.*/", "")
+    column = paths if isinstance(paths, pd.Series) else pd.Series(list(paths))
+    folders: dict[str, int] = {}
+    folder_of = np.empty(len(column), dtype=np.int32)
+    for block in row_blocks(len(column)):
+        codes, names = pd.factorize(pc.replace_substring_regex(_packed(column.iloc[block]), r"(?s)/?[^/]*$", "").to_pandas())
+        folder_of[block] = np.array([folders.setdefault(name, len(folders)) for name in names], dtype=np.int32)[codes]
     order = np.argsort(folder_of, kind="stable")
     ends = np.bincount(folder_of, minlength=len(folders)).cumsum()
     real_root = root.resolve()
@@ -128,11 +132,16 @@ def find_files(
                 f"{name_row(int(rows[0]))}: the folder {root / folder} can't be listed: {error.strerror}"
             ) from error
         refuse_outside(root / folder, int(rows[0]))
-        wanted = names.take(pa.array(rows))
-        found[rows] = pc.is_in(wanted, listed).to_numpy(zero_copy_only=False)
-        for row in rows[pc.is_in(wanted, links).to_numpy(zero_copy_only=False)].tolist() if len(links) else ():
-            refuse_outside(root / paths[row], row)
+        for part in (rows[block] for block in row_blocks(len(rows))):
+            wanted = pc.replace_substring_regex(_packed(column.iloc[part]), r"(?s)^.*/", "")
+            found[part] = pc.is_in(wanted, listed).to_numpy(zero_copy_only=False)
+            for row in part[pc.is_in(wanted, links).to_numpy(zero_copy_only=False)].tolist() if len(links) else ():
+                refuse_outside(root / column.iloc[row], row)
     return found
+
+
+def _packed(texts: pd.Series) -> pa.Array:
+    return pa.array(texts, pa.large_string(), from_pandas=True)
 
 
 def _listing(folder: Path) -> tuple[pa.ChunkedArray, pa.Array]:

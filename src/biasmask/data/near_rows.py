@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from biasmask.data.read_table import read_table
 from biasmask.data.values import require_column, shown
@@ -61,19 +62,22 @@ class NearRows:
             raise ConfigError(f"near_duplicates: {path.name} lists pairs with {other}, which can only be excluded")
         return cls(tuple(zip(frame["id_a"], frame["id_b"], strict=True)), str(settings["use"]), other)
 
-    def joined(self, keys: Sequence[str], ids: Sequence[str]) -> list[str]:
+    def joined(self, keys: pd.Series, ids: pd.Series) -> pd.Series:
         """What a split keeps together: with `together`, rows that are linked by pairs get one key, the least of theirs.
 
         Args:
             keys: (N,) subject of each row.
             ids: (N,) ids.
 
-        >>> NearRows((("2", "3"),), "together").joined(["x", "x", "y", "z"], ["1", "2", "3", "4"])
+        >>> keys, ids = pd.Series(["x", "x", "y", "z"]), pd.Series(["1", "2", "3", "4"])
+        >>> NearRows((("2", "3"),), "together").joined(keys, ids).tolist()
         ['x', 'x', 'x', 'z']
         """
         if self.use != "together":
-            return list(keys)
-        above = {key: key for key in keys}
+            return keys
+        row_of = self._rows(ids)
+        key_of = dict(zip(row_of, keys.iloc[list(row_of.values())].tolist(), strict=True))
+        above = {key: key for key in key_of.values()}
 
         def root(key: str) -> str:
             while above[key] != key:
@@ -81,36 +85,41 @@ class NearRows:
                 key = above[key]
             return key
 
-        key_of = dict(zip(ids, keys, strict=True))
         for a, b in self.pairs:
             if a in key_of and b in key_of:
                 low, high = sorted((root(key_of[a]), root(key_of[b])))
                 above[high] = low
-        return [root(key) for key in keys]
+        return keys.map(lambda key: root(key) if key in above else key)
 
-    def excluded(self, ids: Sequence[str], splits: Sequence[str]) -> np.ndarray:
+    def _rows(self, ids: pd.Series) -> dict[str, int]:
+        """The rows (the last one of several) of the ids that pairs name."""
+        rows = np.flatnonzero(ids.isin({name for pair in self.pairs for name in pair}).to_numpy())
+        return dict(zip(ids.iloc[rows].tolist(), rows.tolist(), strict=True))
+
+    def excluded(self, ids: pd.Series, splits: pd.Series) -> np.ndarray:
         """Why a row is left out, (N,) str or None: with `exclude`, it resembles a row of a later split (test is the last),
         or any of the other data set.
 
-        >>> NearRows((("1", "2"),), "exclude").excluded(["1", "2"], ["train", "test"]).tolist()
+        >>> NearRows((("1", "2"),), "exclude").excluded(pd.Series(["1", "2"]), pd.Series(["train", "test"])).tolist()
         ['near duplicate of a test row', None]
         """
         out = np.full(len(ids), None, dtype=object)
         if self.use != "exclude":
             return out
-        row_of = {name: row for row, name in enumerate(ids)}
+        row_of = self._rows(ids)
         if self.other:
             for name, _ in self.pairs:
                 if name in row_of:
                     out[row_of[name]] = f"near duplicate of a picture of {self.other}"
             return out
-        worst = dict.fromkeys(range(len(ids)), -1)
+        split_of = dict(zip(row_of.values(), splits.iloc[list(row_of.values())].tolist(), strict=True))
+        worst = dict.fromkeys(split_of, -1)
         for pair in self.pairs:
             if pair[0] not in row_of or pair[1] not in row_of:
                 continue
-            first, second = sorted((row_of[name] for name in pair), key=lambda row: LATER[splits[row]])
-            later = LATER[splits[second]]
-            if LATER[splits[first]] < later and later > worst[first]:
+            first, second = sorted((row_of[name] for name in pair), key=lambda row: LATER[split_of[row]])
+            later = LATER[split_of[second]]
+            if LATER[split_of[first]] < later and later > worst[first]:
                 worst[first] = later
-                out[first] = f"near duplicate of a {splits[second]} row"
+                out[first] = f"near duplicate of a {split_of[second]} row"
         return out

@@ -62,7 +62,7 @@ class PixelShards:
         shape = self.index["shape"]
         if shape[1] != size:
             raise DataError(f"{self.url} holds images of {shape[1]} pixels, the run wants {size}: set data.image_size={shape[1]}")
-        wanted, there = table.frame["path"].to_numpy(dtype=object), self.rows["path"].to_numpy(dtype=object)
+        wanted, there = table.frame["path"], self.rows["path"]
         if len(wanted) != len(there) or (wanted != there).any():
             raise DataError(
                 f"{self.url} holds {len(there)} rows and the table has {len(wanted)} that are in it: publish the pixels of this "

@@ -25,6 +25,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from biasmask.data.decode import Decoded, quiet_pillow, try_decode
+from biasmask.data.large_table import texts_of
 from biasmask.data.table import Table
 from biasmask.errors import DataError, StoreError
 
@@ -124,10 +125,10 @@ def open_pixel_store(
 def store_key(table: Table, size: int, source: PixelSource | None = None) -> str:
     """SHA-256 (hex) over all that determines the pixels; a missing file counts as such, so its arrival is noticed."""
     digest = hashlib.sha256(json.dumps([VERSION, size]).encode())
-    paths = table.frame["path"].tolist()  # once: a loop over a packed column takes ten times as long
+    paths = texts_of(table.frame["path"])
     if source is not None:
         digest.update(json.dumps(source.parameters(), sort_keys=True).encode())
-        rows = (f"[{_quoted(path)}, {_quoted(name)}]" for path, name in zip(paths, table.frame["id"].tolist(), strict=True))
+        rows = (f"[{_quoted(path)}, {_quoted(name)}]" for path, name in zip(paths, texts_of(table.frame["id"]), strict=True))
     else:
         rows = _stamps(str(table.root), paths)
     while block := "".join(islice(rows, 1000)):
@@ -221,14 +222,14 @@ def _build(
 
 def _decoded(table: Table, size: int, workers: int | None) -> Generator[list[Decoded], None, None]:
     """Decoded files in row order, a chunk at a time; threads do, as Pillow frees the GIL while it decodes."""
-    paths = [os.path.join(str(table.root), path) for path in table.frame["path"]]
+    paths = (os.path.join(str(table.root), path) for path in texts_of(table.frame["path"]))
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def work(chunk: list[str]) -> list[Decoded]:
         return [try_decode(path, size) for path in chunk]
 
-    chunks = iter([paths[start : start + DECODE_CHUNK] for start in range(0, len(paths), DECODE_CHUNK)])
+    chunks = iter(lambda: list(islice(paths, DECODE_CHUNK)), [])
     ahead: deque[Future[list[Decoded]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

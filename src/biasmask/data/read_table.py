@@ -5,20 +5,22 @@ import gzip
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow import parquet
 
-from biasmask.data.values import TEXT, shown
+from biasmask.data import large_table
+from biasmask.data.large_table import collect
+from biasmask.data.values import shown
 from biasmask.errors import DataError
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 PARQUET = (".parquet", ".pq")
-PART = 200_000  # rows of a CSV that are parsed at once
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -30,13 +32,16 @@ class RawTable:
     lines: np.ndarray
 
 
-def read_table(path: Path, text_columns: Iterable[str] = (), separator: str | None = None) -> RawTable:
+def read_table(
+    path: Path, text_columns: Iterable[str] = (), separator: str | None = None, folder: Path | None = None
+) -> RawTable:
     """Reads a table and refuses one that is broken, rather than guessing.
 
     Args:
         path: a CSV (UTF-8, with or without BOM), TSV or Parquet file; a CSV or TSV may be packed (.csv.gz).
         text_columns: columns that stay text, so that an id such as 0042 keeps its zeros.
         separator: of the CSV; None = by the suffix, a comma otherwise.
+        folder: where the columns of a large table are kept; None = the system's folder for temporary files.
 
     Returns:
         RawTable with at least one row.
@@ -48,30 +53,44 @@ def read_table(path: Path, text_columns: Iterable[str] = (), separator: str | No
     if suffix in SPREADSHEETS:
         raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8) or Parquet")
     if suffix in PARQUET:
-        raw = _read_parquet(path)
+        raw = _read_parquet(path, folder)
     else:
-        raw = _read_csv(path, set(text_columns), separator or SEPARATORS.get(suffix, ","))
+        raw = _read_csv(path, set(text_columns), separator or SEPARATORS.get(suffix, ","), folder)
     if raw.frame.empty:
         raise DataError(f"{path} has no row below its header")
     return raw
 
 
-def _read_parquet(path: Path) -> RawTable:
+def _read_parquet(path: Path, folder: Path | None) -> RawTable:
     try:
-        frame = pd.read_parquet(path)
+        frame = collect(_parquet_chunks(path), lambda names: _plain(pd.read_parquet(path, columns=names)), folder)
     except Exception as error:  # pyarrow raises a dozen kinds; all mean that the file can't be used
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} can't be read as Parquet: {reason}") from error
-    frame = frame.reset_index(drop=True)
-    frame.columns = [str(c) for c in frame.columns]
     return RawTable(frame, np.arange(1, len(frame) + 1))
 
 
-def _read_csv(path: Path, text_columns: set[str], separator: str) -> RawTable:
+def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
+    with parquet.ParquetFile(path) as file:
+        if file.metadata.num_rows <= large_table.BLOCK:
+            yield _plain(pd.read_parquet(path))
+            return
+        for batch in file.iter_batches(large_table.BLOCK):
+            yield _plain(batch.to_pandas())
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without an index, columns named by text."""
+    frame = frame.reset_index(drop=True)
+    frame.columns = [str(c) for c in frame.columns]
+    return frame
+
+
+def _read_csv(path: Path, text_columns: set[str], separator: str, folder: Path | None) -> RawTable:
     header, lines = _check_fields(path, separator)
     types = {column: str for column in header if column in text_columns}
     try:
-        frame = _parse(path, sep=separator, encoding="utf-8-sig", dtype=types, index_col=False)
+        frame = _parse(path, folder, sep=separator, encoding="utf-8-sig", dtype=types, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(f"{path} can't be read as CSV: {' '.join(str(error).split())[:200]}") from error
     if len(frame) != len(lines):
@@ -79,29 +98,11 @@ def _read_csv(path: Path, text_columns: set[str], separator: str) -> RawTable:
     return RawTable(frame, np.frombuffer(lines, dtype=np.int64))
 
 
-def _parse(path: Path, **options: Any) -> pd.DataFrame:
+def _parse(path: Path, folder: Path | None, **options: Any) -> pd.DataFrame:
     """The CSV, with the type of each column that the whole of it gives, and little of it as Python strings at one time."""
     # low_memory=False gives one type per column whatever the part's length
-    with pd.read_csv(path, low_memory=False, chunksize=PART, **options) as parts:
-        frame = _joined(list(parts))
-    return pd.read_csv(path, low_memory=False, **options) if frame is None else frame
-
-
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame | None:
-    """The parts as one, or None where a column's type in the whole isn't known from its types in the parts."""
-    if len(parts) == 1:
-        return parts[0]
-    for column in parts[0].columns:
-        types = {part[column].dtype for part in parts}
-        if types == {TEXT, np.dtype(float)} and not pd.api.types.is_object_dtype(TEXT):
-            empty = [part for part in parts if part[column].dtype != TEXT]
-            if any(part[column].notna().any() for part in empty):
-                return None
-            for part in empty:
-                part[column] = part[column].astype(TEXT)
-        elif np.dtype(object) in types or (len(types) > 1 and types != {np.dtype(float), np.dtype(np.int64)}):
-            return None
-    return pd.concat(parts, ignore_index=True)
+    with pd.read_csv(path, low_memory=False, chunksize=large_table.BLOCK, **options) as parts:
+        return collect(parts, lambda names: pd.read_csv(path, low_memory=False, usecols=names, **options), folder)
 
 
 def _check_fields(path: Path, separator: str) -> tuple[list[str], array]:

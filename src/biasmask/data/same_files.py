@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from biasmask.data.large_table import repeated, repeated_numbers, texts_of
 from biasmask.errors import StoreError
 from biasmask.files import write_json
 
@@ -39,14 +40,16 @@ def same_files(paths: pd.Series, root: Path, memory: Path | None = None) -> list
             return json.loads(memory.read_text())["sets"]
         except (OSError, ValueError, KeyError):
             pass  # not there yet, or damaged: it is made again
-    names = [f"{root}{os.sep}{path}" for path in paths.tolist()]
-    rows = np.flatnonzero(~paths.duplicated().to_numpy())
-    sizes = np.array([_size(names[row]) for row in rows], dtype=np.int64)
+    sizes = np.fromiter((_size(f"{root}{os.sep}{path}") for path in texts_of(paths)), dtype=np.int64, count=len(paths))
+    again = np.flatnonzero(repeated(paths))
+    sizes[again[paths.iloc[again].duplicated().to_numpy()]] = -1  # a file is looked at in its first row
     values, counts = np.unique(sizes, return_counts=True)
-    several = np.isin(sizes, values[(counts > 1) & (values >= 0)])
-    suspects = zip(rows[several].tolist(), sizes[several].tolist(), strict=True)
-    ends = _sets((row, _digest(names[row], size)) for row, size in suspects)
-    sets = sorted(whole for alike in ends for whole in _sets((row, _digest(names[row])) for row in alike))
+    several = np.flatnonzero(np.isin(sizes, values[(counts > 1) & (values >= 0)]))
+    suspects = zip(sizes[several], texts_of(paths.iloc[several]), strict=True)
+    marks = (_digest(f"{root}{os.sep}{path}", size) or b"" for size, path in suspects)
+    ends = np.fromiter((int.from_bytes(mark[:8]) for mark in marks), dtype=np.uint64, count=len(several))
+    alike = several[repeated_numbers(ends)]
+    sets = sorted(_sets((row, _digest(f"{root}{os.sep}{paths.iloc[row]}")) for row in alike.tolist()))
     if memory is not None and memory.parent.is_dir():
         _keep(memory, sets)
     return sets

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from biasmask.data.splits import strata_of
 from biasmask.errors import DataError
 
 
@@ -303,7 +304,7 @@ def _cells(target: Sequence[int] | np.ndarray, group: Sequence[int] | np.ndarray
     target, group = np.asarray(target), np.asarray(group)
     if target.shape != group.shape or target.ndim != 1:
         raise DataError(f"target has the shape {target.shape} and group {group.shape}; both must be one value a row")
-    return np.unique(np.stack([target, group]), axis=1, return_inverse=True)[1].reshape(-1)
+    return strata_of([target, group], len(target))
 
 
 def _spread(rows: np.ndarray, cell: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -3,11 +3,13 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from biasmask.data.values import shown
+from biasmask.data.large_table import give_back, row_blocks, texts_of
+from biasmask.data.values import column_codes, shown
 from biasmask.errors import ConfigError, DataError, near_names
 
 SPLITS = ("train", "debias", "val", "test")
@@ -60,8 +62,8 @@ def hash_split(keys: Sequence[str] | pd.Series, fractions: Mapping[str, float], 
     shares = check_fractions(fractions)
     names = list(shares)
     edges = np.cumsum(list(shares.values()))[:-1]
-    code, different = _coded(keys)
-    units = np.array([_unit(key, seed) for key in different], dtype=np.float64)
+    code, different = pd.factorize(_series(keys))
+    units = _units(different, seed)
     return np.array(names, dtype=object)[np.searchsorted(edges, units, side="right")][code]
 
 
@@ -91,11 +93,11 @@ def stratified_split(
     return np.array(list(shares), dtype=object)[places]
 
 
-def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: Callable[[int], str]) -> np.ndarray:
+def column_split(values: np.ndarray | pd.Series, names: Mapping[str, str] | None, name_row: Callable[[int], str]) -> np.ndarray:
     """The split of each row from a column of the table; `validation`, `valid`, `training` and the like are understood.
 
     Args:
-        values: (N,) texts or None.
+        values: (N,) cells of the column; an empty one is in no split.
         names: the table's own names -> train | debias | val | test; goes before the usual ones.
         name_row: row number -> how an error calls the row.
 
@@ -113,7 +115,7 @@ def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: 
         if split not in SPLITS:
             raise ConfigError(f"split names: '{name}' is mapped to '{split}', which is none of {shown(SPLITS)}")
         known[str(name).strip().lower()] = split
-    codes, different = pd.factorize(values)
+    codes, different = column_codes(pd.Series(values))
     for code, value in enumerate(different):
         if value.lower() not in known:
             raise DataError(
@@ -124,7 +126,11 @@ def column_split(values: np.ndarray, names: Mapping[str, str] | None, name_row: 
 
 
 def divide_splits(
-    named: np.ndarray, subjects: Sequence[str], strata: np.ndarray, divide: Mapping[str, Mapping[str, float]], seed: int = 0
+    named: np.ndarray,
+    subjects: Sequence[str] | pd.Series,
+    strata: np.ndarray,
+    divide: Mapping[str, Mapping[str, float]],
+    seed: int = 0,
 ) -> np.ndarray:
     """The splits of a column, some of them cut further: an official training set into train, debias and val.
 
@@ -144,12 +150,12 @@ def divide_splits(
     >>> divide_splits(named, list("abcd"), np.zeros(4, int), {"train": {"train": 0.5, "debias": 0.5}}).tolist()
     ['train', 'debias', 'test', None]
     """
-    out = named.copy()
+    out, keys = named.copy(), _series(subjects)
     for name, shares in divide.items():
         if name not in SPLITS:
             raise ConfigError(f"divide: unknown split {name}; known: {shown(SPLITS)}")
         rows = np.flatnonzero(named == name)
-        out[rows] = stratified_split([subjects[row] for row in rows], strata[rows], shares, seed)
+        out[rows] = stratified_split(keys.iloc[rows], strata[rows], shares, seed)
     return out
 
 
@@ -193,21 +199,22 @@ def fold_split(
             "data.folds makes test rows out of rows that are split by fractions, and here the share of `test` is "
             f"{shares.get('test', 0):g}; where the test set is a file of its own, repeat splits with data.split_seed instead"
         )
-    if (count := len(set(subjects))) < folds:
+    keys = _series(subjects)
+    code, different = pd.factorize(keys)
+    if (count := len(different)) < folds:
         raise DataError(f"{count} subjects can't make {folds} folds")
     rest = sum(share for name, share in shares.items() if name != "test")
     others = {name: share / rest for name, share in shares.items() if name != "test"}
-    keys = np.asarray(subjects, dtype=object)
     if strata is None:
-        place = np.array([int(_unit(f"fold:{key}", seed) * folds) for key in keys], dtype=np.int64)
+        place = (_units(different, seed, "fold:") * folds).astype(np.int64)[code]
     else:
-        place = _walk(subjects, strata, [1 / folds] * folds, seed)
+        place = _walk(keys, strata, [1 / folds] * folds, seed)
     out = np.full(len(keys), "test", dtype=object)
     left = place != fold
     out[left] = (
-        hash_split(keys[left].tolist(), others, seed)
+        hash_split(keys[left], others, seed)
         if strata is None
-        else stratified_split(keys[left].tolist(), strata[left], others, seed)
+        else stratified_split(keys[left], strata[left], others, seed)
     )
     return out
 
@@ -218,35 +225,56 @@ def strata_of(labels: Sequence[np.ndarray], count: int) -> np.ndarray:
     >>> strata_of([np.array([0, 0, 1]), np.array([-1, 2, 2])], 3)
     array([0, 1, 2])
     """
-    if not labels or not count:
-        return np.zeros(count, dtype=np.int64)
-    return np.unique(np.stack(labels, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    strata = np.zeros(count, dtype=np.int64)
+    for label in labels:
+        values = _sizes(label)[0]
+        for rows in row_blocks(count):
+            strata[rows] = strata[rows] * len(values) + np.searchsorted(values, label[rows])
+        values = _sizes(strata)[0]
+        for rows in row_blocks(count):
+            strata[rows] = np.searchsorted(values, strata[rows])
+    return strata
 
 
 def _walk(subjects: Sequence[str] | pd.Series, strata: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
-    code, names = _coded(subjects)
-    rows, stratum = np.bincount(code, minlength=len(names)), _most_frequent(code, strata)
-    unit = np.array([_unit(name, seed) for name in names], dtype=np.float64)
-    values, sizes = np.unique(strata, return_counts=True)
+    give_back()
+    code, names = pd.factorize(_series(subjects))
+    give_back()
+    rows, stratum, unit = np.bincount(code, minlength=len(names)), _most_frequent(code, strata), _units(names, seed)
+    values, sizes = _sizes(strata)
     order = np.lexsort((unit, -rows, stratum, -sizes[np.searchsorted(values, stratum)]))
-    place = np.zeros(len(names), dtype=np.int64)
+    place = np.zeros(len(rows), dtype=np.int64)
     place[order] = _deal(rows[order].tolist(), shares)
     return place[code]
 
 
-def _coded(texts: Sequence[str] | pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Each text as its place among the different ones, which stand in the order in which they come first."""
-    code, different = pd.factorize(texts if isinstance(texts, pd.Series) else np.asarray(texts, dtype=object))
-    return code, different.tolist()
+def _series(texts: Sequence[str] | pd.Series) -> pd.Series:
+    return texts if isinstance(texts, pd.Series) else pd.Series(list(texts), dtype=object)
 
 
 def _most_frequent(code: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """The most frequent stratum of each code 0..K-1, the smallest one of those that are equally frequent."""
-    values, index = np.unique(strata, return_inverse=True)
-    pairs, counts = np.unique(code * max(len(values), 1) + index.reshape(-1), return_counts=True)
-    owner, stratum = pairs // max(len(values), 1), pairs % max(len(values), 1)
-    first = np.lexsort((stratum, -counts, owner))
-    return values[stratum[first[np.unique(owner[first], return_index=True)[1]]]]
+    values, sizes = _sizes(strata)
+    order, ends = np.argsort(strata, kind="stable"), np.cumsum(sizes)
+    most = np.zeros(code.max(initial=-1) + 1, dtype=np.int64)
+    frequent = np.zeros(len(most), dtype=strata.dtype)
+    for value, end, size in zip(values, ends, sizes, strict=True):
+        owned = code[order[end - size : end]]
+        few = size < len(most) // 8  # then counting all codes would take longer than sorting these
+        owners, counts = np.unique(owned, return_counts=True) if few else (slice(None), np.bincount(owned, minlength=len(most)))
+        more = counts > most[owners]
+        most[owners] = np.where(more, counts, most[owners])
+        frequent[owners] = np.where(more, value, frequent[owners])
+    return frequent
+
+
+def _sizes(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different numbers, in rising order, and how often each stands."""
+    found = [np.unique(numbers[rows], return_counts=True) for rows in row_blocks(len(numbers))]
+    if len(found) == 1:
+        return found[0]
+    values, place = np.unique(np.concatenate([values for values, _ in found]), return_inverse=True)
+    return values, np.bincount(place, weights=np.concatenate([counts for _, counts in found])).astype(np.int64)
 
 
 def _deal(rows: Sequence[int], shares: Sequence[float]) -> list[int]:
@@ -263,6 +291,13 @@ def _deal(rows: Sequence[int], shares: Sequence[float]) -> list[int]:
         filled[place] += count
         places.append(place)
     return places
+
+
+def _units(keys: Any, seed: int, salt: str = "") -> np.ndarray:
+    """The unit of each different key, (K,) float64."""
+    units = np.fromiter((_unit(salt + key, seed) for key in texts_of(pd.Series(keys))), dtype=np.float64, count=len(keys))
+    give_back()
+    return units
 
 
 def _unit(key: str, seed: int) -> float:

@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from biasmask.data.attributes import RAW, encode_values
+from biasmask.data.attributes import RAW
 from biasmask.data.image_files import fill_template, find_files, relative_paths, template_fields
+from biasmask.data.large_table import joined, kept_numbers, kept_rows, text_column, whole_frame
 from biasmask.data.missing_data import missing_images, missing_table
 from biasmask.data.near_rows import NearRows
 from biasmask.data.read_table import read_table
-from biasmask.data.splits import SPLITS, column_split, divide_splits, fold_split, hash_split, strata_of, stratified_split
+from biasmask.data.table_splits import SplitRules
 from biasmask.data.targets import encode_target, require_two_classes
-from biasmask.data.values import column_text, require_column, shown, text_column
+from biasmask.data.values import column_text, require_column, shown
 from biasmask.errors import ConfigError, DataError
 
 MISSING_IMAGE = "image file not found"
 NO_PATH = "image path is empty"
 EXAMPLES = 5
-NameRow = Callable[[int], str]
 FindFiles = Callable[..., np.ndarray]
-SPLIT_KEYS = {"method", "by", "fractions", "stratify", "seed", "column", "names", "folds", "fold", "divide"}
+NameRow = Callable[[int], str]
+FIRST = ("id", "path", "target", "split")  # columns of a table, in this order before all others
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,14 @@ class TableSource:
     follow_symlinks: bool = False
     near_duplicates: Mapping[str, Any] | None = None
 
-    def load(self, find: FindFiles = find_files) -> Table:
+    def load(self, find: FindFiles = find_files, folder: Path | None = None) -> Table:
         """Reads, encodes, splits and checks.
 
         The split is drawn before rows without an image file are left out: it stays the same when more images arrive.
 
         Args:
             find: tells which images there are, as `find_files` does; other than that where pixels don't come from files.
+            folder: for the columns of a large table, which aren't kept in memory; None = the system's for temporary files.
 
         Returns:
             Table with rows of at least two classes.
@@ -124,17 +126,18 @@ class TableSource:
             raise ConfigError(f"on_missing={self.on_missing} must be exclude or error")
         target = {"column": self.target} if isinstance(self.target, str) else dict(self.target)
         root = Path(self.root).expanduser()
-        raw, file_number, lines = self._read(root, target)
+        raw, file_number, lines = self._read(root, target, folder)
         names = [str(entry["file"]) for entry in self.files]
         where = names[0] if len(names) == 1 else f"{self.name} ({shown(names)})"
-        rows = np.arange(len(raw))
+        rows = kept_numbers(np.arange(len(raw)), folder)
 
         def name_row(number: int) -> str:
             return f"{names[file_number[rows[number]]]} line {lines[rows[number]]}"
 
         encoded = encode_target(raw[target["column"]], target)
-        frame = self._frame(raw, encoded.index, root, where, name_row)
-        del raw
+        class_names, reasons = encoded.class_names, encoded.reasons
+        frame = self._frame(raw, kept_numbers(encoded.index, folder), root, where, name_row, folder)
+        del raw, encoded
         exclusions: list[Exclusion] = []
 
         def leave_out(reasons: np.ndarray) -> None:
@@ -146,15 +149,19 @@ class TableSource:
                 places = np.flatnonzero(reasons == reason)
                 examples = [str(i) for i in frame["id"].iloc[places[:EXAMPLES]]]
                 exclusions.append(Exclusion(str(reason), len(places), examples))
-            frame, rows = frame[~drop].reset_index(drop=True), rows[~drop]
+            frame, rows = kept_rows(frame, ~drop, folder), kept_numbers(rows[~drop], folder)
 
-        leave_out(encoded.reasons)
+        leave_out(reasons)
+        del reasons
         leave_out(_reasons(frame["path"].isna().to_numpy(), NO_PATH))
         _require_rows(frame, exclusions, where)
         near = NearRows.read(self.near_duplicates, root)
-        frame.insert(3, "split", self._splits(frame, file_number[rows], name_row, near))
+        rules = SplitRules(self.name, self.files, self.split, self.subject, self.attributes, folder)
+        named = rules.draw(frame, file_number[rows], name_row, near)
+        frame = whole_frame({name: named if name == "split" else frame[name] for name in dict.fromkeys((*FIRST, *frame))})
+        del named
         leave_out(_reasons(frame["split"].isna().to_numpy(), "split is empty"))
-        leave_out(near.excluded(frame["id"].tolist(), frame["split"].tolist()))
+        leave_out(near.excluded(frame["id"], frame["split"]))
         _require_rows(frame, exclusions, where)
         found = find(frame["path"], root, name_row, self.follow_symlinks)
         if not found.any():
@@ -167,10 +174,12 @@ class TableSource:
                 f"({int((~found).sum())} are missing); on_missing: exclude goes on without them"
             )
         leave_out(_reasons(~found, MISSING_IMAGE))
-        require_two_classes(frame["target"].to_numpy(), encoded.class_names, where)
-        return Table(self.name, frame, root, encoded.class_names, exclusions)
+        require_two_classes(frame["target"].to_numpy(), class_names, where)
+        return Table(self.name, frame, root, class_names, exclusions)
 
-    def _read(self, root: Path, target: Mapping[str, Any]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    def _read(
+        self, root: Path, target: Mapping[str, Any], folder: Path | None
+    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         """All files as one frame, with the number of the file and the line of each row."""
         if not self.files:
             raise ConfigError(f"data set '{self.name}': `files` is empty")
@@ -181,17 +190,18 @@ class TableSource:
             path = root / Path(entry["file"]).expanduser()
             if not path.is_file():
                 raise missing_table(self.name, path, root, self.homepage, self.prepare_script)
-            part = read_table(path, {str(c) for c in text}, self.separator)
+            part = read_table(path, {str(c) for c in text}, self.separator, folder)
             for column, use in {**needed, **{c: "for the image path" for c in template_fields(self.image)}}.items():
                 if column is not None:
                     require_column(part.frame.columns, column, str(path), use)
             parts.append(part.frame)
             lines.append(part.lines)
             numbers.append(np.full(len(part.frame), number, dtype=np.int32))
-        frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-        return frame, np.concatenate(numbers), np.concatenate(lines)
+        return joined(parts, folder), np.concatenate(numbers), kept_numbers(np.concatenate(lines), folder)
 
-    def _frame(self, raw: pd.DataFrame, target: np.ndarray, root: Path, where: str, name_row: NameRow) -> pd.DataFrame:
+    def _frame(
+        self, raw: pd.DataFrame, target: np.ndarray, root: Path, where: str, name_row: NameRow, folder: Path | None
+    ) -> pd.DataFrame:
         """All rows with id, path, target and subject, and the columns of the source under their names here."""
 
         def paths(rows: slice) -> list[str | None]:
@@ -210,79 +220,8 @@ class TableSource:
             texts = column_text(raw[self.subject].iloc[rows])
             return [i if t is None else t for t, i in zip(texts, identifier.iloc[rows].tolist(), strict=True)]
 
-        path = text_column(len(raw), paths)
-        identifier = text_column(len(raw), ids)
-        subject = identifier if self.subject is None else text_column(len(raw), subjects)
-        columns = {"id": identifier, "path": path, "target": target, "subject": subject}
-        return pd.concat([pd.DataFrame(columns), raw.add_prefix(RAW)], axis=1)
-
-    def _splits(self, frame: pd.DataFrame, file_number: np.ndarray, name_row: NameRow, near: NearRows) -> np.ndarray:
-        out = np.empty(len(frame), dtype=object)
-        own: list[int] = []
-
-        def part(rows: np.ndarray, spec: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any], NameRow]:
-            chosen = frame if len(rows) == len(frame) else frame.iloc[rows].reset_index(drop=True)
-            return chosen, spec, lambda row: name_row(int(rows[row]))
-
-        for number, entry in enumerate(self.files):
-            given = entry.get("split")
-            rows = np.flatnonzero(file_number == number)
-            if given is None:
-                own.append(number)
-            elif isinstance(given, str):
-                if given not in SPLITS:
-                    raise ConfigError(f"file {entry['file']}: split '{given}' must be one of {shown(SPLITS)}")
-                out[rows] = given
-            else:
-                out[rows] = self._draw(*part(rows, given), near)
-        rows = np.flatnonzero(np.isin(file_number, own))
-        if len(rows):
-            if self.split is None:
-                raise ConfigError(f"data set '{self.name}': a file has no split of its own, so `split` must be given")
-            out[rows] = self._draw(*part(rows, self.split), near)
-        return out
-
-    def _draw(self, frame: pd.DataFrame, spec: Mapping[str, Any], name_row: NameRow, near: NearRows) -> np.ndarray:
-        unknown = set(spec) - SPLIT_KEYS
-        if unknown:
-            raise ConfigError(f"split: unknown key {shown(sorted(unknown))}; known: {shown(sorted(SPLIT_KEYS))}")
-        method, column = spec.get("method"), spec.get("column") or "split"
-        if method == "auto":
-            method = "column" if RAW + column in frame else "stratified"
-        columns = [c[len(RAW) :] for c in frame.columns if c.startswith(RAW)]
-        if method == "column":
-            require_column(columns, column, self.name, "for the split")
-            if spec.get("folds") is not None:
-                raise ConfigError(
-                    f"data.folds={spec['folds']}: the column '{column}' splits the rows; folds need data.split=stratified or hash"
-                )
-            named = column_split(column_text(frame[RAW + column]), spec.get("names"), name_row)
-            if not spec.get("divide"):
-                return named
-            keys = near.joined(self._split_keys(frame, spec.get("by"), columns), frame["id"].tolist())
-            return divide_splits(named, keys, self._strata(frame, spec), spec["divide"], int(spec.get("seed") or 0))
-        if method not in ("hash", "stratified"):
-            raise ConfigError(f"split method '{method}' must be stratified, hash, column or auto")
-        if not spec.get("fractions"):
-            raise ConfigError(f"split method '{method}' needs `fractions`, such as {{debias: .5, val: .2, test: .3}}")
-        subjects = near.joined(self._split_keys(frame, spec.get("by"), columns), frame["id"].tolist())
-        seed, fractions = int(spec.get("seed") or 0), spec["fractions"]
-        strata = self._strata(frame, spec) if method == "stratified" else None
-        if spec.get("folds") is not None:
-            return fold_split(subjects, strata, fractions, int(spec["folds"]), int(spec.get("fold") or 0), seed)
-        return hash_split(subjects, fractions, seed) if strata is None else stratified_split(subjects, strata, fractions, seed)
-
-    def _strata(self, frame: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
-        names = spec.get("stratify") or ["target"]
-        return strata_of([self._stratum(name, frame) for name in names], len(frame))
-
-    def _stratum(self, name: str, frame: pd.DataFrame) -> np.ndarray:
-        """(N,) int64 of the target or an attribute."""
-        return frame["target"].to_numpy() if name == "target" else encode_values(name, self.attributes, frame, self.name).index
-
-    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> pd.Series | list[str]:
-        if by is None or by == self.subject:
-            return frame["subject"]
-        require_column(columns, by, self.name, "for the split")
-        texts = column_text(frame[RAW + by])
-        return [i if t is None else t for t, i in zip(texts, frame["id"], strict=True)]
+        path = text_column(len(raw), paths, folder)
+        identifier = text_column(len(raw), ids, folder)
+        subject = identifier if self.subject is None else text_column(len(raw), subjects, folder)
+        columns = {"id": identifier, "path": path, "target": pd.Series(target, copy=False), "subject": subject}
+        return whole_frame(columns | {RAW + name: raw[name] for name in raw})

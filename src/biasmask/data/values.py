@@ -1,7 +1,7 @@
 """How a cell of a table is compared with a value of a config: as one text, and what to say when a name is unknown."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import pandas as pd
 
 from biasmask.errors import DataError, near_names
 
-BLOCK = 100_000  # rows whose texts are Python strings at one time, of some 70 bytes each; packed they are some 20
 TEXT = pd.Series(["a"]).dtype  # how this pandas keeps text: packed (3), or as Python strings (2)
 
 
@@ -72,23 +71,6 @@ def column_codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     places = {text: place for place, text in enumerate(dict.fromkeys(text for text in texts if text is not None))}
     place = np.array([*(-1 if text is None else places[text] for text in texts), -1], dtype=np.int64)
     return place[codes], list(places)
-
-
-def text_column(count: int, texts: Callable[[slice], Sequence[str | None]]) -> pd.Series:
-    """A column of text made block by block, so that only one block of it stands in memory as Python strings.
-
-    Args:
-        count: N.
-        texts: rows -> their texts.
-
-    Returns:
-        (N,), None or NaN where there is no text.
-
-    >>> text_column(3, lambda rows: ["a", None, "c"][rows]).isna().tolist()
-    [False, True, False]
-    """
-    blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)] or [slice(0, 0)]
-    return pd.concat([pd.Series(texts(rows), dtype=TEXT) for rows in blocks], ignore_index=True)
 
 
 def value_list(values: Any) -> list[str]:

@@ -45,7 +45,7 @@ def predictions_frame(data: ImageData, rows: np.ndarray, logits: Tensor) -> pd.D
         scores = {"score": 1 / (1 + np.exp(-logit)), "logit": logit}
     else:
         scores = dict(zip((f"score:{name}" for name in data.table.class_names), scores_of(logits).T.numpy(), strict=True))
-    ids = data.table.frame["id"].to_numpy()[rows]
+    ids = data.table.frame["id"].iloc[rows].to_numpy()
     frame = pd.DataFrame({"row": rows.astype(np.int64), "id": ids, **scores, "target": data.target[rows]})
     for name, attribute in data.attributes.items():
         names = np.array([*attribute.group_names, None], dtype=object)
