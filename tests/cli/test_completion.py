@@ -46,3 +46,18 @@ hydra_bash_completion; echo "${{COMPREPLY[@]}}"
         ["bash", "-c", script], capture_output=True, text=True, cwd=REPOSITORY, env=environment, timeout=90, check=True
     )
     assert done.stdout.splitlines()[-1] == "experiment=bmft_ham10000"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish isn't installed")
+def test_the_installed_function_answers_in_fish(tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to(sys.executable)
+    script = f"""
+set -x PATH {tmp_path} $PATH
+python src/train.py --shell-completion install=fish | source
+complete -C "python src/train.py experiment=bmft_h"
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        ["fish", "-c", script], capture_output=True, text=True, cwd=REPOSITORY, env=environment, timeout=90, check=True
+    )
+    assert "experiment=bmft_ham10000" in done.stdout.split()
