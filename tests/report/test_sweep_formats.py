@@ -5,6 +5,8 @@ import io
 import json
 import math
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from rich.console import Console
 
 from biasmask.errors import ConfigError
 from biasmask.report.sweep_content import compare_folders
-from biasmask.report.sweep_formats import compact, latex, markdown, tidy_csv
+from biasmask.report.sweep_formats import compact, markdown, tidy_csv
+from biasmask.report.sweep_latex import latex
 from biasmask.report.sweep_terminal import print_comparison
 from biasmask.report.sweep_write import links_of, write_comparison, write_for_docs
 
@@ -66,6 +69,17 @@ def test_latex_is_escaped_and_closes_what_it_opens(content: dict[str, Any]) -> N
 
 def dominated(content: dict[str, Any]) -> list[str]:
     return content["comparisons"][0]["test_sets"][0]["dominated"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex isn't installed")
+def test_latex_compiles(content: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "compare.tex").write_text(latex(content))
+    page = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\input{compare}\\end{document}"
+    (tmp_path / "page.tex").write_text(page)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "page.pdf").is_file() and "Overfull" not in done.stdout
 
 
 def test_asked_for_figures_have_their_differences_in_every_text(folder: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from biasmask.errors import ConfigError
 from biasmask.files import write_atomically, write_json
-from biasmask.report.sweep_formats import compact, latex, markdown, tidy_csv
+from biasmask.report.sweep_formats import compact, markdown, tidy_csv
+from biasmask.report.sweep_latex import latex
 from biasmask.report.sweep_page import write_sweep_page
 from biasmask.report.sweep_runs import common_root
 from biasmask.report.sweep_texts import Content
