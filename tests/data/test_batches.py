@@ -1,5 +1,6 @@
 """Batches from the pixel store: right pixels in the right order, from map, RAM or a worker process."""
 
+import mmap
 import multiprocessing
 import pickle
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from biasmask.data import batches
 from biasmask.data.attributes import EncodedAttribute
 from biasmask.data.batches import PixelDataset, make_loader
 from biasmask.data.image_data import ImageData
@@ -91,6 +93,20 @@ def test_two_ranks_see_each_row_once(images):
         for batch in make_loader(data, ShuffledBatches(N, 8, seed=3, rank=rank, world_size=2))
     ]
     assert sorted(sum(seen, [])) == list(range(N))
+
+
+def test_rows_of_a_large_map_are_asked_for_page_by_page(images, monkeypatch):
+    """The same pixels, and stretches of whole pages that hold each row, to the last byte of the file and not beyond."""
+    monkeypatch.setattr(batches, "ASKED_FOR", 0)
+    for rows in ([0, 7, 8, 49], [49], [3, 3, 40], list(range(N)), []):
+        asked = PixelDataset(images, TARGET, {}).__getitems__(rows)["image"]
+        assert np.array_equal(asked.permute(0, 2, 3, 1).numpy(), images[rows])
+    size, header = 3000, 128
+    for rows in ([0], [4], [0, 1, 2, 40], [5, 5, 6, 90]):
+        runs = batches.page_runs(np.array(rows), size, header)
+        assert all(start % mmap.PAGESIZE == 0 for start, _ in runs)
+        held = [any(s <= header + row * size and header + (row + 1) * size <= s + n for s, n in runs) for row in rows]
+        assert all(held) and runs[-1][0] + runs[-1][1] == header + (rows[-1] + 1) * size
 
 
 def test_a_spawned_process_opens_the_map_by_its_name(images):
