@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from biasmask.data import large_table
 from biasmask.data.disk_columns import ColumnFile
@@ -68,6 +70,20 @@ def test_files_one_below_the_other_are_as_pandas_joins_them(small_blocks: None):
     second = pd.DataFrame({"a": [1.5, None], "new": ["n", "m"], "kind": pd.Categorical(["u", "v"])})
     pd.testing.assert_frame_equal(joined([first, second]), pd.concat([first, second], ignore_index=True))
     assert joined([first]) is first
+
+
+@pytest.mark.parametrize("first", [[None, True, False, True], [None, "yes", None, "no"], [None, 1.5, None, 2.5], [None] * 4])
+@pytest.mark.parametrize("second", [[0.5, 1.0], [1, 2], ["a", None], [None] * 2, [True, False], [pd.Timestamp("2026-01-01")] * 2])
+def test_a_column_of_two_kinds_is_as_pandas_joins_it(first: list, second: list, small_blocks: None):
+    parts = [pd.DataFrame({"a": first}), pd.DataFrame({"a": second}), pd.DataFrame({"b": [1]})]
+    pd.testing.assert_frame_equal(joined(parts), pd.concat(parts, ignore_index=True))
+
+
+def test_a_parquet_column_that_stands_twice_is_refused(tmp_path: Path, small_blocks: None):
+    columns = pa.Table.from_arrays([pa.array(range(5)), pa.array(range(5))], names=["a", "a"])
+    parquet.write_table(columns, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="column a stands more than once"):
+        read_table(tmp_path / "a.parquet")
 
 
 def test_rows_of_a_mask_are_as_pandas_takes_them(small_blocks: None):
@@ -141,15 +157,20 @@ def test_a_full_disk_is_named_and_a_folder_that_cannot_be_written_is_not_needed(
     with ColumnFile(tmp_path / "file") as columns:
         assert columns.get(columns.put([pd.Series([1, 2])], 2)).tolist() == [1, 2]
 
+    pd.DataFrame({"a": range(9)}).to_parquet(tmp_path / "a.parquet")
+
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(ColumnFile, "_write", full)
     chunks = [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]})]
     with pytest.raises(DataError, match=rf"no room is left in {tmp_path}.*paths\.cache_dir"):
         collect(iter(chunks), pd.DataFrame, tmp_path)
+    monkeypatch.setattr(large_table, "BLOCK", 3)
+    with pytest.raises(DataError, match=r"no room is left.*used because .*file can't be written.*paths\.cache_dir"):
+        read_table(tmp_path / "a.parquet", folder=tmp_path / "file")
     monkeypatch.undo()
-    assert [name.name for name in tmp_path.iterdir()] == ["file"], "a file without a name leaves nothing"
+    assert {name.name for name in tmp_path.iterdir()} == {"file", "a.parquet"}, "a file without a name leaves nothing"
 
 
 MEASURE = """

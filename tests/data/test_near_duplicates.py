@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from biasmask.data import near_duplicates
 from biasmask.data.near_duplicates import close_hashes, near_pairs
 from biasmask.data.near_rows import NearRows
+from biasmask.data.table import TableSource
 from biasmask.errors import ConfigError, DataError
 from tests.data.fake_releases import pad_ufes_20
 from tests.data.scripts import prepare_dataset
@@ -114,3 +115,16 @@ def test_pairs_with_another_set_are_excluded_and_never_kept_together(tmp_path: P
 def test_a_chain_of_pairs_is_one_subject() -> None:
     near = NearRows((("1", "2"), ("2", "3"), ("9", "1")), "together")
     assert near.joined(pd.Series(["d", "c", "b", "a"]), pd.Series(["1", "2", "3", "4"])).tolist() == ["b", "b", "b", "a"]
+
+
+def test_pairs_are_kept_together_when_another_column_is_split_by(tmp_path: Path):
+    rows = [f"{n}.jpg,{n % 2},c{n // 2}" for n in range(12)]
+    (tmp_path / "a.csv").write_text("image,target,clinic\n" + "\n".join([*rows, "x.jpg,0,"]) + "\n")
+    (tmp_path / "near_duplicates.csv").write_text("id_a,id_b,distance\n0.jpg,11.jpg,1\n")
+    split = {"method": "stratified", "by": "clinic", "fractions": {"debias": 0.5, "test": 0.5}}
+    files, near = [{"file": "a.csv", "split": None}], {"use": "together"}
+    source = TableSource("t", tmp_path, files, "image", "target", split=split, near_duplicates=near)
+    frame = source.load(lambda paths, *_: np.ones(len(paths), dtype=bool)).frame
+    of_clinic = frame.groupby("raw:clinic")["split"].nunique()
+    assert (of_clinic == 1).all() and len(of_clinic) == 6
+    assert frame["split"].iloc[0] == frame["split"].iloc[11]

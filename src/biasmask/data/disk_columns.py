@@ -60,13 +60,14 @@ class ColumnFile:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or Path(tempfile.gettempdir())
+        self._folder, self._why = folder or Path(tempfile.gettempdir()), ""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115, closed by __exit__
-        except OSError:
+            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115, closed by __exit__
+        except OSError as error:
+            self._why = f" (used because {self._folder} can't be written: {error.strerror})"
             self._folder = Path(tempfile.gettempdir())
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._end = 0
         self._map: mmap.mmap | None = None
 
@@ -85,7 +86,7 @@ class ColumnFile:
             count: rows of all of them.
 
         Raises:
-            DataError: the disk is full.
+            DataError: the disk is full, or can't be written.
         """
         self._map = None
         rest = iter(blocks)
@@ -94,17 +95,17 @@ class ColumnFile:
         try:
             return Place(first.dtype, count, write(chain([first], rest), count, first.dtype))
         except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
+            why = "no room is left" if error.errno in DISK_FULL else f"can't write ({error.strerror})"
             raise DataError(
-                f"no room is left in {self._folder} for the columns of a large table ({self._end / 1e6:,.0f} MB so far): make "
-                "room, or name a folder of another disk as paths.cache_dir=..."
+                f"{why} in {self._folder}{self._why} for the columns of a large table, {self._end / 1e6:,.0f} MB so far: "
+                "make room, or name a folder of another disk as paths.cache_dir=..."
             ) from error
 
     def get(self, place: Place) -> pd.Series:
         """The column, (N,), read-only; its pages are read when they are looked at."""
         if self._map is None:
-            os.truncate(self._file.fileno(), max(self._end, 1))  # a map of no byte is refused
+            if os.fstat(self._file.fileno()).st_size < max(self._end, 1):  # a map of no byte is refused
+                self._file.truncate(max(self._end, 1))
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         whole = pa.py_buffer(self._map)
         buffers = [whole.slice(*part) for part in place.buffers]
@@ -147,6 +148,7 @@ class ColumnFile:
     def _write(self, content: memoryview | bytes, at: int) -> int:
         """Write all of it, and tell how much that is."""
         view, done = memoryview(content), 0
+        self._file.seek(at)
         while done < len(view):
-            done += os.pwrite(self._file.fileno(), view[done:], at + done)
+            done += self._file.write(view[done:])
         return done

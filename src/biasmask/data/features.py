@@ -41,8 +41,8 @@ class FeatureDataset(Dataset[Any]):
     def __init__(self, features: Tensor, rows: np.ndarray, target: np.ndarray, groups: dict[str, np.ndarray], seed: int):
         self.features = features
         self.rows = torch.as_tensor(rows)
-        self.target = torch.as_tensor(target)[self.rows]
-        self.groups = {name: torch.as_tensor(index)[self.rows] for name, index in groups.items()}
+        self.target = torch.as_tensor(target[rows])
+        self.groups = {name: torch.as_tensor(index[rows]) for name, index in groups.items()}
         self.generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biasmask.data.large_table import row_blocks
+from biasmask.data.large_table import BLOCK, row_blocks
 from biasmask.data.values import column_text, require_column
 from biasmask.errors import ConfigError, DataError
 
@@ -132,7 +132,8 @@ def find_files(
                 f"{name_row(int(rows[0]))}: the folder {root / folder} can't be listed: {error.strerror}"
             ) from error
         refuse_outside(root / folder, int(rows[0]))
-        for part in (rows[block] for block in row_blocks(len(rows))):
+        step = max(BLOCK, len(listed))  # each look makes an index of the whole listing
+        for part in (rows[start : start + step] for start in range(0, len(rows), step)):
             wanted = pc.replace_substring_regex(_packed(column.iloc[part]), r"(?s)^.*/", "")
             found[part] = pc.is_in(wanted, listed).to_numpy(zero_copy_only=False)
             for row in part[pc.is_in(wanted, links).to_numpy(zero_copy_only=False)].tolist() if len(links) else ():

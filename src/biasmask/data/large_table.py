@@ -84,15 +84,15 @@ def joined(parts: Sequence[pd.DataFrame], folder: Path | None = None) -> pd.Data
         return parts[0]
     if count <= BLOCK:
         return pd.concat(parts, ignore_index=True)
-    types = pd.concat([part.iloc[:1] for part in parts], ignore_index=True).dtypes
+    names = list(dict.fromkeys(str(name) for part in parts for name in part))
+    types = {name: _joined_type([part[name].dtype if name in part else None for part in parts]) for name in names}
 
     def blocks(name: str) -> Iterator[pd.Series]:
         for part in parts:
             column = part[name] if name in part else pd.Series(np.nan, index=range(len(part)))
             yield from (block.astype(types[name]) for block in _blocks(column))
 
-    names = [str(name) for name in types.index]
-    columns = _in_file({name: blocks(name) for name in names if can_be_kept(types[name])}, count, folder)
+    columns = _in_file({name: blocks(name) for name in names if types[name] is not None}, count, folder)
     odd = [name for name in names if name not in columns]
     rest = pd.concat([part[[name for name in odd if name in part]] for part in parts], ignore_index=True) if odd else None
     return whole_frame({name: columns[name] if rest is None or name in columns else rest[name] for name in names})
@@ -196,6 +196,16 @@ def _in_file(columns: Mapping[str, Iterable[pd.Series]], count: int, folder: Pat
         columns = {name: file.get(place) for name, place in places.items()}
     give_back()
     return columns
+
+
+def _joined_type(dtypes: Sequence[Any]) -> Any:
+    """The type of a column of several tables (None = one lacks it) where `pd.concat` gives the same for any values; else None."""
+    types, lacking = set(dtypes) - {None}, None in dtypes
+    if types <= {np.dtype(np.int64), np.dtype(float)} and (len(types) == 2 or lacking):
+        return np.dtype(float)
+    kind = types.pop()
+    known = not types and can_be_kept(kind) and (not lacking or kind in (TEXT, np.dtype(float)))
+    return kind if known else None
 
 
 def _type_of_all(kinds: Sequence[tuple[Any, bool]]) -> Any:

@@ -64,6 +64,8 @@ def read_table(
 def _read_parquet(path: Path, folder: Path | None) -> RawTable:
     try:
         frame = collect(_parquet_chunks(path), lambda names: _plain(pd.read_parquet(path, columns=names)), folder)
+    except DataError:
+        raise
     except Exception as error:  # pyarrow raises a dozen kinds; all mean that the file can't be used
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} can't be read as Parquet: {reason}") from error
@@ -75,6 +77,10 @@ def _parquet_chunks(path: Path) -> Iterator[pd.DataFrame]:
         if file.metadata.num_rows <= large_table.BLOCK:
             yield _plain(pd.read_parquet(path))
             return
+        names = file.schema_arrow.names
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise DataError(f"{path}: column {shown(repeated)} stands more than once in the table")
         for batch in file.iter_batches(large_table.BLOCK):
             yield _plain(batch.to_pandas())
 

@@ -42,6 +42,7 @@ class Table:
 
     `frame` has a RangeIndex and the columns id (str), path (str, posix, relative to `root`), target (int64 0..C-1),
     split (train | debias | val | test), subject (str), and each column of the source under "raw:<column>".
+    The columns of a large table (`large_table`) can't be written to, those of `frame.copy()` can.
     `class_names` are C names, for two classes (negative, positive).
     """
 

@@ -109,9 +109,13 @@ class SplitRules:
         """(N,) int64 of the target or an attribute."""
         return frame["target"].to_numpy() if name == "target" else encode_values(name, self.attributes, frame, self.name).index
 
-    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> pd.Series | list[str]:
+    def _split_keys(self, frame: pd.DataFrame, by: str | None, columns: list[str]) -> pd.Series:
         if by is None or by == self.subject:
             return frame["subject"]
         require_column(columns, by, self.name, "for the split")
-        texts = column_text(frame[RAW + by])
-        return [i if t is None else t for t, i in zip(texts, frame["id"], strict=True)]
+
+        def keys(rows: slice) -> list[str]:
+            texts = column_text(frame[RAW + by].iloc[rows])
+            return [i if t is None else t for t, i in zip(texts, frame["id"].iloc[rows].tolist(), strict=True)]
+
+        return text_column(len(frame), keys, self.folder)

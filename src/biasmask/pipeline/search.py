@@ -31,6 +31,6 @@ def objective(base: Mapping[str, Any], final: Mapping[str, Any], names: Sequence
         return math.nan
     values = [(base[key]["value"], final[key]["value"]) for key in ("val/auroc", "val/balanced_accuracy")]
     if any(value is None or not math.isfinite(value) for pair in values for value in pair):
-        raise MethodError("AUROC on the validation split is undefined: it holds rows of one class only")
+        raise MethodError("AUROC or balanced accuracy on the validation split is undefined: it holds rows of one class only")
     lost = max(before - after for before, after in values)
     return float(sum(defined) / len(defined) + 10 * max(0.0, lost - 0.01))
