@@ -18,9 +18,10 @@ from pyarrow import parquet
 from biasmask.data import large_table
 from biasmask.data.disk_columns import ColumnFile
 from biasmask.data.image_files import find_files
-from biasmask.data.large_table import collect, joined, kept_rows, repeated
+from biasmask.data.large_table import collect, joined, kept_rows
 from biasmask.data.near_rows import NearRows
 from biasmask.data.read_table import read_table
+from biasmask.data.repeated import repeated
 from biasmask.data.splits import _most_frequent, divide_splits, fold_split, strata_of
 from biasmask.data.table import TableSource
 from biasmask.data.values import TEXT

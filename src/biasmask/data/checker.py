@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from biasmask.data.attributes import EncodedAttribute
-from biasmask.data.large_table import repeated
+from biasmask.data.repeated import repeated
 from biasmask.data.same_files import same_files
 from biasmask.data.splits import SPLITS
 from biasmask.data.table import EXAMPLES, MISSING_IMAGE, Table

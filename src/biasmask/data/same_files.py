@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from biasmask.data.large_table import repeated, repeated_numbers, texts_of
+from biasmask.data.large_table import texts_of
+from biasmask.data.repeated import repeated, repeated_numbers
 from biasmask.errors import StoreError
 from biasmask.files import write_json
 
