@@ -108,7 +108,7 @@ def ask_for(images: Any, rows: np.ndarray) -> None:
     """Tell the system which rows of a large map are read next, all at once and these alone.
 
     Touching a page that is not in RAM reads what lies around it as well (128 kB on most machines, megabytes on some), which in a
-    store larger than memory is thrown away before it is used: 107 rows a second instead of 9,180 (docs/performance.md). Small
+    store larger than memory is thrown away before it is used: 112 rows a second instead of 10,220 (docs/performance.md). Small
     maps are left to that: they are soon in RAM.
 
     Args:
